@@ -1,0 +1,63 @@
+# `make help` lists the targets. Every target sets up its environment by itself when it is missing or stale.
+
+SEEDS     ?= 3
+JOBS      ?=
+DATA      ?= fractals
+DATA_ROOT ?=
+DEVICES   ?= 1
+ARGS      ?=
+PIP_ARGS  ?=
+
+# The newest of these that is there; say PYTHON=... for another (3.11 or later).
+PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(shell $(name) -c 'import sys, venv, ensurepip; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
+
+VENV   := .venv
+RUN    := $(VENV)/bin/python
+READY  := $(VENV)/.ready
+# The lock's hashes are those of the default package index; another one serves other files.
+OTHER_INDEX := $(filter -i -f --index-url% --extra-index-url% --find-links%,$(PIP_ARGS))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup reproduce-table test check lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+	@echo
+	@echo "  Variables of reproduce-table: SEEDS=3 JOBS=<cores or GPUs> DATA=fractals DATA_ROOT= DEVICES=1 ARGS=\"any overrides\""
+	@echo "  Variables of setup:           PIP_ARGS=\"options for pip\" PYTHON=<python 3.11 or later>"
+
+setup: $(READY) ## make .venv from requirements.lock (every other target does it when needed)
+
+$(READY): requirements.lock
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or later with venv was found; install one, or say make PYTHON=/path/to/python3" >&2; exit 2; }
+	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	@echo "installing the locked packages into $(VENV) (several GB with CUDA; a few minutes)"
+ifeq ($(OTHER_INDEX),)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes $(PIP_ARGS) -r requirements.lock
+else
+	@echo "PIP_ARGS names another package index: exact versions as locked, but its files have other hashes, which are not checked"
+	@sed -E '/^ +--hash=/d; s/ *\\$$//' requirements.lock > $(VENV)/constraints.txt
+	@# CUDA's packages are left to torch to ask for: a CPU build asks for none.
+	@grep -vE '^(nvidia|cuda|triton)' $(VENV)/constraints.txt > $(VENV)/requirements.txt
+	$(RUN) -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c $(VENV)/constraints.txt -r $(VENV)/requirements.txt
+endif
+	@touch $@
+
+reproduce-table: $(READY) ## train every variant of the paper's ablation table and print the table
+	@$(RUN) src/reproduce.py experiment=ablations seeds=$(SEEDS) $(if $(JOBS),jobs=$(JOBS)) data=$(DATA) \
+	    $(if $(DATA_ROOT),"data.root='$(DATA_ROOT)'") $(if $(filter-out 1,$(DEVICES)),trainer=ddp trainer.devices=$(DEVICES)) $(ARGS)
+
+test: $(READY) check ## style, types and the whole test suite
+	$(RUN) -m pytest
+
+check: $(READY) ## style and types alone
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+lock: $(READY) ## resolve pyproject.toml anew into requirements.lock (needs uv)
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-annotate --custom-compile-command "make lock" --output-file requirements.lock
+
+clean: ## remove the environment; data and runs stay
+	rm -rf $(VENV)

@@ -1,0 +1,180 @@
+"""One screen for a sweep: each job's state, epoch, error and time left."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+STYLES = {"complete": "green", "done": "green", "failed": "bold red", "waiting": "dim"}
+LINE_EVERY_SECONDS = 20.0  # between two reports where there is no terminal
+
+
+class JobView:
+    """What is known of a job, read from its folder's progress.json while it runs."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name, self.folder = name, folder
+        self.state = "waiting"
+        self.started = self.seconds = 0.0
+        self.progress: dict[str, Any] = {}
+
+    def start(self) -> None:
+        self.state, self.started = "starting", time.monotonic()
+
+    def finish(self, state: str) -> None:
+        self.read()
+        self.state, self.seconds = state, time.monotonic() - self.started
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ("complete", "done", "failed")
+
+    @property
+    def running(self) -> bool:
+        return not self.ended and self.state != "waiting"
+
+    def read(self) -> None:
+        """Take over what the job last said of itself; a file that is not there yet changes nothing."""
+        try:
+            news = json.loads((self.folder / "progress.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return
+        if news.get("state") == "completed":
+            return
+        self.progress |= news
+        self.state = news.get("state", self.state)
+
+
+class LiveView:
+    """A table that redraws itself on a terminal; a line now and then anywhere else."""
+
+    def __init__(self, jobs: list[JobView], slots: int, skipped: int) -> None:
+        self.jobs, self.slots, self.skipped = jobs, slots, skipped
+        self.console = Console(stderr=True)
+        self.started = time.monotonic()
+        self._said: set[str] = set()
+        self._last_line = self.started
+        self._live = Live(console=self.console, auto_refresh=False) if self.console.is_terminal else None
+
+    def __enter__(self) -> LiveView:
+        if self.skipped:
+            self.console.print(f"{self.skipped} of {len(self.jobs)} jobs are complete already", highlight=False)
+        if self._live is not None and self.skipped < len(self.jobs):
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None and self._live.is_started:
+            self._live.stop()
+
+    def refresh(self) -> None:
+        """Read the running jobs' progress and show it."""
+        for job in self.jobs:
+            if job.running:
+                job.read()
+        if self._live is not None:
+            if self._live.is_started:
+                self._live.update(self.table(), refresh=True)
+        else:
+            self._print_lines()
+
+    def seconds_left(self) -> float | None:
+        """Until the last job ends, supposing that jobs yet to start take as long as those so far."""
+        known = [job.seconds for job in self.jobs if job.state == "done"]
+        running = [job for job in self.jobs if job.running]
+        remaining = [job.progress.get("seconds_left") for job in running]
+        known += [
+            time.monotonic() - job.started + job.progress["seconds_left"]
+            for job in running
+            if job.progress.get("seconds_left")
+        ]
+        if not known or None in remaining:
+            return None
+        waiting = sum(job.state == "waiting" for job in self.jobs)
+        work = sum(float(seconds) for seconds in remaining if seconds) + waiting * sum(known) / len(known)
+        return work / self.slots
+
+    def table(self) -> Group:
+        """The screen as rich renders it. Where it does not fit, jobs that ended or wait are counted instead."""
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in ("job", "state"):
+            table.add_column(column, no_wrap=True)
+        for column in ("epoch", "", "val top-1 error", "images/s", "time left"):
+            table.add_column(column, justify="right" if column else "left", no_wrap=True)
+        shown = self._fitting(max(4, self.console.height - 5))
+        for job in shown:
+            news = job.progress
+            epochs = news.get("epochs")
+            done = epochs if job.state == "done" else news.get("epoch", 0)
+            error = news.get("val_top1_error")
+            table.add_row(
+                job.name,
+                Text(job.state, STYLES.get(job.state, "cyan")),
+                f"{done:.1f}/{epochs}" if epochs else "",
+                ProgressBar(epochs, done, width=16) if epochs else "",
+                "" if error is None else f"{100 * error:.1f} %",
+                f"{news['images_per_second']:.0f}" if news.get("images_per_second") else "",
+                duration(news.get("seconds_left")) if job.running else "",
+            )
+        lines: list[Any] = [table]
+        if len(shown) < len(self.jobs):
+            lines.append(Text(f"and {len(self.jobs) - len(shown)} more", "dim"))
+        lines.append(Text(self.summary(), "bold"))
+        return Group(*lines)
+
+    def summary(self) -> str:
+        """Counts, time so far and time left, in one line."""
+        states = [job.state for job in self.jobs]
+        ended = sum(job.ended for job in self.jobs)
+        failed = f", {states.count('failed')} failed" if "failed" in states else ""
+        left = self.seconds_left()
+        rest = "" if ended == len(states) else f", about {duration(left)} left" if left is not None else ""
+        return f"{ended} of {len(states)} jobs ended{failed}; {duration(time.monotonic() - self.started)} so far{rest}"
+
+    def _fitting(self, room: int) -> list[JobView]:
+        if len(self.jobs) <= room:
+            return self.jobs
+        running = [job for job in self.jobs if job.running or job.state == "failed"]
+        others = [job for job in self.jobs if job not in running]
+        ended, waiting = [job for job in others if job.ended], [job for job in others if not job.ended]
+        space = max(0, room - len(running))
+        kept = running[:room] + waiting[: space // 2] + ended[-(space - min(len(waiting), space // 2)) :][:space]
+        return [job for job in self.jobs if job in kept]
+
+    def _print_lines(self) -> None:
+        for job in self.jobs:
+            mark = f"{job.name} {job.state}"
+            if job.state in ("starting", "done", "failed") and mark not in self._said:
+                self._said.add(mark)
+                error = job.progress.get("val_top1_error")
+                tail = f", val top-1 error {100 * error:.1f} %" if job.state == "done" and error is not None else ""
+                took = f" after {duration(job.seconds)}" if job.ended else ""
+                self.console.print(f"{job.name}: {job.state}{took}{tail}", highlight=False, soft_wrap=True)
+        if time.monotonic() - self._last_line > LINE_EVERY_SECONDS:
+            self._last_line = time.monotonic()
+            self.console.print(self.summary(), highlight=False, soft_wrap=True)
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as a person reads them: 42 s, 3 min 05 s, 2 h 10 min, 5 d 3 h."""
+    if seconds is None:
+        return ""
+    whole = int(seconds + 0.5)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"

@@ -1,0 +1,51 @@
+"""Names of run folders: where a command's results lie, so that the same command finds them again."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+RUNS = Path("runs")
+LONGEST_NAME = 120  # file systems allow 255 bytes; W&B shows about this much
+NOT_IN_NAMES = ("sweep",)
+STARTED = datetime.now()  # once a process: Hydra resolves a folder's name several times
+
+
+def readable(text: str) -> str:
+    """Text as a folder name that neither a shell nor Hydra has to quote."""
+    name = re.sub(r"[^A-Za-z0-9.+-]+", "-", text.replace("=", "-").replace("/", ".")).strip("-.")
+    if len(name) > LONGEST_NAME:
+        name = f"{name[: LONGEST_NAME - 9]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return name or "default"
+
+
+def folder_name(overrides: Sequence[str]) -> str:
+    """The name for a run that these overrides describe: model.lrn-true_seed-0."""
+    kept = [text for text in overrides if text.split("=", 1)[0].lstrip("+~") not in NOT_IN_NAMES]
+    return readable("_".join(readable(text) for text in kept)) if kept else "default"
+
+
+def sweep_name(overrides: Sequence[str]) -> str:
+    """The name of a sweep that was given none: the same for the same command."""
+    return "sweep-" + hashlib.sha256("\n".join(sorted(overrides)).encode()).hexdigest()[:8]
+
+
+def register_resolver() -> None:
+    """`${run_folder:}` in conf/train.yaml: the folder of a single run.
+
+    runs/<sweep>/<overrides> where a sweep is named, otherwise runs/single/<time>.
+    """
+
+    def run_folder(_root_: DictConfig) -> str:
+        sweep: Any = OmegaConf.select(_root_, "sweep")
+        if sweep is None:
+            return str(RUNS / "single" / STARTED.strftime("%Y-%m-%d_%H-%M-%S.%f")[:-3])
+        return str(RUNS / str(sweep) / folder_name(list(_root_.hydra.overrides.task)))
+
+    OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)

@@ -1,0 +1,1 @@
+"""The networks: pure torch.nn, no Lightning, no Hydra, no files."""

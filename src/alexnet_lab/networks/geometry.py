@@ -1,0 +1,64 @@
+"""How many kernels a layer has and how large its maps are: arithmetic alone, without torch.
+
+Kept apart from the network so that a command line is checked before torch is loaded.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+
+# Kernels of conv1 to conv5 over both towers, units of fc6 and fc7 (section 3.5).
+KERNELS_CONV1_TO_CONV5 = (96, 256, 384, 384, 256)
+UNITS_FC6_AND_FC7 = (4096, 4096)
+
+
+def scaled_kernels(width: float, half_kernels: bool, communicating: bool) -> tuple[int, ...]:
+    """Kernels of conv1 to conv5 and units of fc6 and fc7, over all towers.
+
+    half_kernels is the original program's run 145-half: conv1 to conv4 halved, conv5, fc6 and fc7 not,
+    which keeps the number of parameters near the two-tower network's. Not communicating is its run 150:
+    wider conv2 (160 a tower) and fc6 (4096 a tower) make up for the connections that are missing.
+    """
+    conv1, conv2, conv3, conv4, conv5 = KERNELS_CONV1_TO_CONV5
+    fc6, fc7 = UNITS_FC6_AND_FC7
+    if half_kernels:
+        conv1, conv2, conv3, conv4 = conv1 // 2, conv2 // 2, conv3 // 2, conv4 // 2
+    if not communicating:
+        conv2, fc6 = 2 * 160, 2 * 4096
+    return tuple(round(width * count) for count in (conv1, conv2, conv3, conv4, conv5, fc6, fc7))
+
+
+def stem_padding(input_size: int, kernel_size: int, stride: int) -> int:
+    """Pixels to add at the right and bottom so that conv1's last window is whole.
+
+    The original program computes 1 + ceil((224 - 11) / 4) = 55 positions and lets the last window
+    hang over the edge, which is the same as padding 224 by 3 on those two sides.
+    """
+    positions = 1 + ceil((input_size - kernel_size) / stride)
+    return (positions - 1) * stride + kernel_size - input_size
+
+
+def feature_map_sizes(input_size: int, kernel_size: int, stride: int, overlapping_pool: bool) -> tuple[int, ...]:
+    """Side of the maps after conv1, pool1, conv2, pool2, conv5 and pool5, in pixels.
+
+    At 224 pixels: 55, 27, 27, 13, 13, 6 with overlapping pooling. Without it the original program's run
+    147 takes one pixel of padding from conv2 and conv5: 55, 28, 26, 13, 11, 6, so that fc6 keeps its size.
+    Raises ValueError when a map would be smaller than the window that reads it.
+    """
+    if input_size < kernel_size:
+        raise ValueError(f"is smaller than conv1's {kernel_size} x {kernel_size} kernels")
+    window = 3 if overlapping_pool else 2
+    shrink = 0 if overlapping_pool else 2
+    size = 1 + ceil((input_size - kernel_size) / stride)
+    sizes = [size]
+    for pool, convolution in (("pool1", "conv2"), ("pool2", "conv5"), ("pool5", "")):
+        if size < window:
+            raise ValueError(f"leaves {size} x {size} maps for {pool}, which needs {window} x {window}")
+        size = 1 + ceil((size - window) / 2)
+        sizes.append(size)
+        if convolution:
+            size -= shrink
+            if size < 1:
+                raise ValueError(f"leaves no pixel of {convolution}'s maps")
+            sizes.append(size)
+    return tuple(sizes)

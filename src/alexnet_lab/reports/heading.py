@@ -1,0 +1,31 @@
+"""The line above a table: which runs it is made of, and where they ran."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def describe(results: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> str:
+    """From result.json contents, by variant and seed, to one sentence."""
+    runs = [result for by_seed in results.values() for result in by_seed.values()]
+    config, hardware, versions = runs[0]["config"], runs[0]["hardware"], runs[0]["versions"]
+    pictures = config["data"]["source"]
+    epochs = sorted({run["epochs"] for run in runs})
+    hours = sum(run["wall_seconds"] for run in runs) / 3600
+    machines = sorted({_machine(run["hardware"]) for run in runs})
+    return (
+        (
+            f"{len(runs)} runs: model {config['model']['name']}, data {pictures} at {config['data']['image_size']} px, "
+            f"{' or '.join(map(str, epochs))} epochs; {hours:.2f} hours of computing in all on {'; '.join(machines)}; "
+            f"torch {versions['torch']}, lightning {versions['lightning']}."
+        )
+        if hardware
+        else ""
+    )
+
+
+def _machine(hardware: Mapping[str, Any]) -> str:
+    if hardware["gpus"]:
+        return f"{hardware['devices']} x {hardware['gpus'][0]}"
+    return f"{hardware['processor']}, {hardware['threads']} of {hardware['cores']} cores a run"

@@ -1,0 +1,95 @@
+"""The sweeper and the launcher, where Hydra looks for plug-ins.
+
+The sweeper turns a command line into jobs and checks every one before the first starts. The launcher
+runs each job in a fresh interpreter: Hydra's own runs them one after the other inside one process,
+where one job's distributed ranks, trackers and environment leak into the next.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+
+@dataclass
+class CheckedSweeperConfig:
+    _target_: str = "hydra_plugins.alexnet_lab_sweeps.CheckedSweeper"
+    # An experiment of experiments/, whose variants multiply what the command line sweeps over.
+    experiment: str | None = None
+
+
+@dataclass
+class LocalLauncherConfig:
+    _target_: str = "hydra_plugins.alexnet_lab_sweeps.LocalLauncher"
+    # Jobs that run at the same time; null: as many as the machine has GPUs or, without GPUs, cores for.
+    jobs: int | None = None
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="checked", node=CheckedSweeperConfig, provider="alexnet_lab")
+ConfigStore.instance().store(group="hydra/launcher", name="local", node=LocalLauncherConfig, provider="alexnet_lab")
+
+
+class CheckedSweeper(Sweeper):
+    """The cartesian product of the command line's commas, times an experiment's variants.
+
+    Each job gets its folder, runs/<sweep>/<name>, the same for the same command.
+    """
+
+    def __init__(self, experiment: str | None) -> None:
+        self.experiment = experiment
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.config, self.hydra_context = config, hydra_context
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from alexnet_lab.experiments.planning import plan_sweep
+
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        overrides = parser.parse_overrides(arguments)
+        product = BasicSweeper.split_arguments(overrides, max_batch_size=None)[0]
+        loader = self.hydra_context.config_loader
+        plan = plan_sweep(product, self.experiment, lambda job: loader.load_sweep_config(self.config, job))
+        with open_dict(self.config):
+            self.config.hydra.sweep.dir = str(plan.folder)
+        return self.launcher.launch([job.overrides for job in plan.jobs], initial_job_idx=0)
+
+
+class LocalLauncher(Launcher):
+    """Several jobs at a time on this machine, each a fresh `python src/train.py` without -m."""
+
+    def __init__(self, jobs: int | None) -> None:
+        self.jobs = jobs
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.config, self.hydra_context = config, hydra_context
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from alexnet_lab.experiments.scheduler import Job, run_jobs
+
+        folder, jobs = Path(self.config.hydra.sweep.dir), []
+        for overrides in job_overrides:
+            composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+            jobs.append(
+                Job(
+                    name=str(composed.hydra.sweep.subdir),
+                    folder=folder / str(composed.hydra.sweep.subdir),
+                    overrides=[text for text in overrides if not text.startswith("hydra.sweep.")],
+                    devices=int(composed.trainer.devices),
+                    uses_gpus=str(composed.trainer.accelerator) != "cpu",
+                )
+            )
+        run_jobs(jobs, self.jobs)
+        return [JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED) for job in jobs]

@@ -1,0 +1,33 @@
+"""One training run, or with -m a sweep of them.
+
+python src/train.py                                   one run on the embedded data
+python src/train.py -m model.lrn=true,false           a sweep
+python src/train.py data=imagenet data.root=DIR model=alexnet trainer=ddp
+python src/train.py --cfg job                         every knob with its value
+"""
+
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from alexnet_lab import command_line, config
+from alexnet_lab.experiments import run_folders
+
+config.register()
+run_folders.register_resolver()
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="train")
+def train(settings: DictConfig) -> None:
+    run = config.typed(settings)
+
+    from alexnet_lab.training.run import train  # here, because torch takes seconds to load
+
+    job = HydraConfig.get()
+    train(run, Path(job.runtime.output_dir), list(job.overrides.task))
+
+
+if __name__ == "__main__":
+    command_line.run(train)
