@@ -20,14 +20,15 @@ run_folders.register_resolver()
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
-def train(settings: DictConfig) -> None:
-    run = config.typed(settings)
+def main(settings: DictConfig) -> None:
+    with command_line.one_line_errors():
+        run = config.typed(settings)
 
-    from alexnet_lab.training.run import train  # here, because torch takes seconds to load
+        from alexnet_lab.training.run import train  # here, because torch takes seconds to load
 
-    job = HydraConfig.get()
-    train(run, Path(job.runtime.output_dir), list(job.overrides.task))
+        job = HydraConfig.get()
+        train(run, Path(job.runtime.output_dir), list(job.overrides.task))
 
 
 if __name__ == "__main__":
-    command_line.run(train)
+    command_line.run(main)

@@ -10,14 +10,15 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from alexnet_lab.config import RunConfig
+from alexnet_lab.config import RunConfig, UnknownKey
 from alexnet_lab.errors import UserError
 
 EXIT_USER_ERROR = 2
@@ -28,12 +29,23 @@ def run(entry_point: Callable[[], Any]) -> None:
     """Call the entry point; end the program in one line where the user can mend what went wrong."""
     # Hydra then raises what it otherwise prints itself in several lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    try:
+    with one_line_errors():
         entry_point()
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """What a person caused inside this block ends the program in one line; bugs pass through."""
+    try:
+        yield
     except UserError as error:
-        fail(str(error))
+        fail(_unknown_key(str(error)) if isinstance(error, UnknownKey) else str(error))
     except (HydraException, OmegaConfBaseException) as error:
         fail(explain(error))
+    except ValueError as error:
+        if "Config group override" not in str(error):  # Hydra's answer to model=null, the one it has no class for
+            raise
+        fail(f"{_first_line(error)}; name one of the group's options")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
@@ -87,13 +99,15 @@ def explain(error: BaseException) -> str:
     ):
         group, option = found[1], found[2]
         options = [word for word in re.split(r"[\s,]+", found[3]) if word != "schema"]
-        return f"{group}={option}: no such option; choose from {', '.join(options)}"
+        near = difflib.get_close_matches(option, options, n=1)
+        advice = f"did you mean {near[0]}? There are" if near else "choose from"
+        return f"{group}={option}: no such option; {advice} {', '.join(options)}"
     if found := re.search(r"Could not override '([^']+)'\.\s*No match in the defaults list", text):
         return _unknown_key(found[1])
     if found := re.search(r"Error merging override ([^\n]+)", text):
-        return f"{found[1].strip()}: {_first_line(chain[-1])}"
+        return f"{found[1].strip()}: {_plain_cause(chain)}"
     if found := re.search(r"full_key: ([\w.]+)", text):
-        return f"{found[1]}: {_first_line(chain[-1])}"
+        return f"{found[1]}: {_plain_cause(chain)}"
     if type(error).__name__ == "OverrideParseException":
         override = getattr(error, "override", "")
         return f"{override!r}: cannot be read as key=value; quote values that hold special characters"
@@ -101,13 +115,19 @@ def explain(error: BaseException) -> str:
 
 
 def _explain_override(key: str, chain: list[BaseException]) -> str:
-    return _unknown_key(key) if key not in known_keys() else f"{key}: {_first_line(chain[-1])}"
+    return _unknown_key(key) if key not in known_keys() else f"{key}: {_plain_cause(chain)}"
 
 
 def _unknown_key(key: str) -> str:
     near = nearest_key(key)
     advice = f"did you mean {near}?" if near else "python src/train.py --cfg job lists every key"
     return f"{key}: no such key; {advice}"
+
+
+def _plain_cause(chain: list[BaseException]) -> str:
+    """The explanation in OmegaConf's words; what lies below it speaks of Python."""
+    own = [error for error in chain if isinstance(error, OmegaConfBaseException)]
+    return _first_line(own[0] if own else chain[-1])
 
 
 def _first_line(error: BaseException) -> str:

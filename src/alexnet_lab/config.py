@@ -22,6 +22,10 @@ from alexnet_lab.networks.geometry import feature_map_sizes, scaled_kernels
 UNLIMITED = float("inf")
 
 
+class UnknownKey(UserError):
+    """A key that no knob has; its message is the key."""
+
+
 def knob(
     default: Any,
     meaning: str,
@@ -190,6 +194,7 @@ def typed(config: DictConfig) -> RunConfig:
 
     Raises UserError when a value is missing, outside its range, or cannot work with the others.
     """
+    _check_keys(config, RunConfig, "")
     run = OmegaConf.to_object(config)
     assert isinstance(run, RunConfig)
     check(run)
@@ -203,6 +208,17 @@ def check(run: RunConfig) -> None:
     _check_network(run)
     _check_data(run)
     _check_trainer(run)
+
+
+def _check_keys(config: DictConfig, schema: type, prefix: str) -> None:
+    """Refuse keys that the schema does not have, which Hydra's + adds without asking."""
+    fields = {item.name: item.default_factory for item in dataclasses.fields(schema)}
+    for key in config:
+        if key not in fields:
+            raise UnknownKey(f"{prefix}{key}")
+        child = fields[str(key)]
+        if isinstance(child, type) and dataclasses.is_dataclass(child):
+            _check_keys(config[key], child, f"{prefix}{key}.")
 
 
 def _check_ranges(node: Any, prefix: str) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, open_dict
 
 from alexnet_lab import command_line
 from alexnet_lab.config import RunConfig, typed
@@ -19,12 +19,8 @@ class DoorCheck(Callback):
     """Hydra calls this before it makes the run folder. (It swallows exceptions here, so the check exits.)"""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        try:
+        with command_line.one_line_errors():
             check_job(config)
-        except UserError as error:
-            command_line.fail(str(error))
-        except OmegaConfBaseException as error:
-            command_line.fail(command_line.explain(error))
 
 
 def check_job(config: DictConfig) -> RunConfig:
@@ -32,7 +28,9 @@ def check_job(config: DictConfig) -> RunConfig:
 
     Raises UserError, or OmegaConf's error where a value is missing or cannot be resolved.
     """
-    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    own = copy.deepcopy(config)
+    with open_dict(own):
+        del own["hydra"]
     run = typed(own)
     check_machine(run)
     return run

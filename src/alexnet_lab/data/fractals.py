@@ -7,64 +7,81 @@ The same image at 256 pixels is the one at 64 pixels with more detail.
 
 from __future__ import annotations
 
-import os
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_lab.data.exact_random import (
-    Float64Array,
-    UInt64Array,
-    derive_keys,
-    random_uniform,
-    random_words,
-    rotation,
-)
-from alexnet_lab.data.fractal_systems import LARGEST_SINGULAR_VALUE, MAX_MAPS, Systems, class_systems
+from alexnet_lab.data.exact_random import derive_keys
+from alexnet_lab.data.fractal_images import render_batch
+from alexnet_lab.data.fractal_systems import class_systems
+from alexnet_lab.data.parallel import map_in_order
 from alexnet_lab.errors import UserError
 
 RENDER_VERSION = 1  # raise it with every change of a pixel: stores of other versions are then not mistaken for these
 
-Float32Array = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
 Int64Array = NDArray[np.int64]
 
 _SPLITS = {"train": 0, "val": 1}
-_BURN_IN = 16  # steps before a particle is counted: from anywhere to the attractor within a fraction of a pixel
-_BATCH = 32  # images rendered together
+# Images rendered together, and images that one thread renders at a time: fewer where they are large.
+_LARGEST_BATCH, _PIXELS_OF_BATCH, _PIXELS_OF_CHUNK = 32, 2**19, 2**20
+
+
+# Least and greatest value of each setting.
+_RANGES = {
+    "image_size": (16, 4096),
+    "num_classes": (1, 10_000),
+    "train_images_per_class": (1, 1_000_000),
+    "val_images_per_class": (1, 1_000_000),
+    "seed": (0, 2**63 - 1),
+    "rotation_degrees": (0, 180),
+    "mirrored_fraction": (0, 1),
+    "scale_smallest": (0.1, 2),
+    "scale_largest": (0.1, 2),
+    "translation": (0, 0.5),
+    "parameter_jitter": (0, 0.5),
+    "darker_fraction": (0, 1),
+    "foreground_contrast": (0, 0.7),
+    "background_contrast": (0, 1),
+    "background_roughness": (0, 1),
+    "hits_per_pixel": (0.5, 64),
+}
 
 
 @dataclass(frozen=True)
 class FractalSettings:
-    """What the collection contains and how hard it is. Lengths are fractions of the image's side."""
+    """What the collection contains and how hard it is. Raises UserError for a value out of range.
 
-    image_size: int = 64  # pixels, 16 or more
+    Turning and shifting defeat methods that compare pixels; a share of darker shapes takes away what is
+    left for a linear classifier, and most of what a network's first steps learn from.
+    """
+
+    image_size: int = 64  # side, pixels
     num_classes: int = 20
     train_images_per_class: int = 400
     val_images_per_class: int = 150
-    seed: int = 0
-    rotation_degrees: float = 30.0  # turned by an angle uniform in +- this, 0 to 180
-    mirrored_fraction: float = 0.5  # images that are mirrored left to right, 0 to 1
-    scale_smallest: float = 0.65  # diameter of the shape, uniform between these two
+    seed: int = 0  # which classes and which images of them
+    rotation_degrees: float = 40.0  # turned by an angle uniform in +- this
+    mirrored_fraction: float = 0.5  # share of images that are mirrored left to right
+    scale_smallest: float = 0.65  # diameter of the shape over the image's side, uniform between these two
     scale_largest: float = 0.95
-    translation: float = 0.10  # shift of the shape's middle, uniform in +- this, in each direction
-    parameter_jitter: float = 0.06  # each map varies: +- this of its stretch, x 60 degrees of angle, of the radius
-    darker_fraction: float = 0.5  # images whose shape is darker than its background; the others' is brighter
-    foreground_contrast: float = 0.32  # least difference of brightness of shape and background, 0 to 0.5
-    background_contrast: float = 0.35  # height of the background's noise, as a fraction of black to white
-    background_roughness: float = 0.62  # height of each octave of noise over that of the next coarser one
-    hits_per_pixel: float = 2.0  # points of the chaos game over pixels: more makes shapes less grainy
+    translation: float = 0.12  # shift of the shape's middle over the image's side, uniform in +- this, each way
+    parameter_jitter: float = 0.04  # maps vary uniformly in +- this: of the stretch, of 60 degrees, of the radius
+    darker_fraction: float = 0.0  # share of images whose shape is darker than the background, not brighter
+    foreground_contrast: float = 0.4  # least difference of mean brightness, shape to background; black to white is 1
+    background_contrast: float = 0.25  # amplitude of the background's coarsest noise; black to white is 1
+    background_roughness: float = 0.62  # amplitude of each octave of noise over that of the next coarser one
+    hits_per_pixel: float = 2.0  # points of the chaos game over pixels of the image: more is less grainy
 
     def __post_init__(self) -> None:
-        """Raises UserError for a value outside its range."""
-        if self.image_size < 16:
-            raise UserError(f"fractals: image_size is {self.image_size}; 16 pixels are the least")
-        if self.num_classes < 1 or self.train_images_per_class < 0 or self.val_images_per_class < 0 or self.seed < 0:
-            raise UserError("fractals: num_classes must be 1 or more, images per class and seed 0 or more")
+        for name, (least, greatest) in _RANGES.items():
+            value = getattr(self, name)
+            if not least <= value <= greatest:
+                raise UserError(f"fractals: {name} is {value}; it must lie between {least:,} and {greatest:,}")
+        if self.scale_smallest > self.scale_largest:
+            raise UserError(f"fractals: scale_smallest is {self.scale_smallest}, above scale_largest")
 
     def count(self, split: str) -> int:
         """Images of the split, "train" or "val"."""
@@ -82,184 +99,11 @@ def render_split(settings: FractalSettings, split: str, first: int, last: int) -
     labels = positions % settings.num_classes
     classes = class_systems(settings.seed, settings.num_classes)
     keys = derive_keys(settings.seed, _SPLITS[split], labels, positions // settings.num_classes)
-    for start in range(0, len(labels), _BATCH):
-        rows = slice(start, start + _BATCH)
-        images[rows] = _render_batch(settings, classes.select(labels[rows]), keys[rows])
+    batch = min(_LARGEST_BATCH, 1 + _PIXELS_OF_BATCH // size**2)
+    for start in range(0, len(labels), batch):
+        rows = slice(start, start + batch)
+        images[rows] = render_batch(settings, classes.select(labels[rows]), keys[rows])
     return images, labels
-
-
-def _render_batch(settings: FractalSettings, systems: Systems, keys: UInt64Array) -> UInt8Array:
-    """One image per system and key: uint8 [n, H, W, 3]."""
-    streams = [derive_keys(keys, purpose) for purpose in range(5)]
-    maps = _place_in_image(settings, _jittered(systems, settings.parameter_jitter, streams[0]), streams[1])
-    hits = _count_hits(settings, maps, systems.choice_tables(), streams[2])
-    background, colours = _draw_colours(settings, streams[3], streams[4])
-    # Each pixel is the mean of its hits' colours and of the background, which weighs as much as `veil` hits:
-    # the tone curve hits / (hits + veil).
-    veil = np.float32(0.5 * settings.hits_per_pixel)
-    total = hits[:, 0].copy()
-    for index in range(1, MAX_MAPS):
-        total += hits[:, index]
-    weight = 1.0 / (total + veil)
-    images = np.empty((len(keys), settings.image_size, settings.image_size, 3), dtype=np.uint8)
-    for channel in range(3):
-        mixed = background[:, channel] * veil
-        for index in range(MAX_MAPS):
-            mixed += hits[:, index] * colours[:, index, channel, np.newaxis, np.newaxis]
-        mixed *= weight
-        mixed *= np.float32(255.0)
-        mixed += np.float32(0.5)
-        images[..., channel] = np.minimum(np.maximum(mixed, np.float32(0.0)), np.float32(255.0)).astype(np.uint8)
-    return images
-
-
-def _jittered(systems: Systems, jitter: float, keys: UInt64Array) -> Systems:
-    """Each image's own variation of its class's maps."""
-    draws = (random_uniform(keys, 6 * MAX_MAPS) * 2.0 - 1.0).reshape(-1, 6, MAX_MAPS) * jitter
-
-    def turned(angles: Float64Array, change: Float64Array) -> Float64Array:
-        angles = angles + change * 60.0
-        return np.where(angles > 180.0, angles - 360.0, np.where(angles < -180.0, angles + 360.0, angles))
-
-    return Systems(
-        theta=turned(systems.theta, draws[:, 0]),
-        phi=turned(systems.phi, draws[:, 1]),
-        stretch_1=np.minimum(systems.stretch_1 * (1.0 + draws[:, 2]), LARGEST_SINGULAR_VALUE),
-        stretch_2=np.minimum(systems.stretch_2 * (1.0 + draws[:, 3]), LARGEST_SINGULAR_VALUE),
-        reflect=systems.reflect,
-        shift_x=systems.shift_x + draws[:, 4],
-        shift_y=systems.shift_y + draws[:, 5],
-    )
-
-
-def _place_in_image(settings: FractalSettings, systems: Systems, keys: UInt64Array) -> list[Float32Array]:
-    """The maps in pixel coordinates, so that points need not be moved one by one: six arrays [n, MAX_MAPS].
-
-    The view x -> S R M x + v (scale, rotation, mirror, shift) turns the map A, b into
-    A' = R M A (R M)^-1 and b' = S R M b + v - A' v.
-    """
-    draws = random_uniform(keys, 5)[:, :, np.newaxis]
-    size = float(settings.image_size)
-    cosine, sine = rotation((draws[:, 0] * 2.0 - 1.0) * settings.rotation_degrees)
-    mirror = np.where(draws[:, 1] < settings.mirrored_fraction, -1.0, 1.0)
-    span = settings.scale_largest - settings.scale_smallest
-    scale = (settings.scale_smallest + span * draws[:, 2]) * (0.5 * size)
-    view_x = (0.5 + (draws[:, 3] * 2.0 - 1.0) * settings.translation) * size
-    view_y = (0.5 + (draws[:, 4] * 2.0 - 1.0) * settings.translation) * size
-    a, b, c, d = systems.matrices()
-    b, c, shift_x = b * mirror, c * mirror, systems.shift_x * mirror
-    # R A R^T, first the rows and then the columns.
-    a, b, c, d = cosine * a - sine * c, cosine * b - sine * d, sine * a + cosine * c, sine * b + cosine * d
-    a, b, c, d = a * cosine - b * sine, a * sine + b * cosine, c * cosine - d * sine, c * sine + d * cosine
-    turned_x = scale * (cosine * shift_x - sine * systems.shift_y)
-    turned_y = scale * (sine * shift_x + cosine * systems.shift_y)
-    shift_x = turned_x + view_x - (a * view_x + b * view_y)
-    shift_y = turned_y + view_y - (c * view_x + d * view_y)
-    return [entry.astype(np.float32) for entry in (a, b, c, d, shift_x, shift_y)]
-
-
-def _count_hits(
-    settings: FractalSettings, maps: list[Float32Array], tables: NDArray[np.uint8], keys: UInt64Array
-) -> Float32Array:
-    """The chaos game: how often each pixel was reached by each map, float32 [n, MAX_MAPS, H, W].
-
-    Many particles of every image jump in step. Points are counted as integers with a border one pixel
-    wide around the image, which takes those that fall outside and is cut off.
-    """
-    size, images = settings.image_size, len(keys)
-    particles = 4 * size
-    steps = max(1, round(settings.hits_per_pixel * size * size / particles))
-    words = random_words(derive_keys(keys[:, np.newaxis], np.arange(particles)), -(-(_BURN_IN + steps) // 8))
-    table_offset = (np.arange(images, dtype=np.int64) * 256)[:, np.newaxis]
-    map_offset = (np.arange(images, dtype=np.int64) * MAX_MAPS)[:, np.newaxis]
-    flat_tables = tables.reshape(-1).astype(np.int64)
-    flat_maps = [entry.reshape(-1) for entry in maps]
-    side = size + 2
-    least, most = np.float32(0.0), np.float32(size + 1)
-    x = np.full((images, particles), 0.5 * size, dtype=np.float32)
-    y = x.copy()
-    places = np.empty((images, steps, particles), dtype=np.int64)
-    for step in range(_BURN_IN + steps):
-        chosen = ((words[:, :, step // 8] >> np.uint64(8 * (step % 8))) & np.uint64(255)).astype(np.int64)
-        chosen = flat_tables.take(chosen + table_offset)
-        at = [entry.take(chosen + map_offset) for entry in flat_maps]
-        x, y = at[0] * x + at[1] * y + at[4], at[2] * x + at[3] * y + at[5]
-        if step < _BURN_IN:
-            continue
-        column = np.minimum(np.maximum(x + np.float32(1.0), least), most).astype(np.int64)
-        line = np.minimum(np.maximum(y + np.float32(1.0), least), most).astype(np.int64)
-        places[:, step - _BURN_IN] = (chosen * side + line) * side + column
-    hits = np.empty((images, MAX_MAPS, size, size), dtype=np.float32)
-    for image in range(images):
-        counts = np.bincount(places[image].reshape(-1), minlength=MAX_MAPS * side * side)
-        hits[image] = counts.reshape(MAX_MAPS, side, side)[:, 1:-1, 1:-1]
-    return hits
-
-
-def _draw_colours(
-    settings: FractalSettings, background_keys: UInt64Array, colour_keys: UInt64Array
-) -> tuple[Float32Array, Float32Array]:
-    """The background, float32 [n, 3, H, W], and a colour for each map, float32 [n, MAX_MAPS, 3]; 0 is black, 1 white.
-
-    Hues are drawn for each image, so that colour tells nothing about the class. The shape is brighter or
-    darker than the background's mean by at least `foreground_contrast`.
-    """
-    draws = random_uniform(colour_keys, 8 + 3 * MAX_MAPS)
-    contrast = settings.foreground_contrast + 0.15 * draws[:, 0]
-    room = 1.0 - contrast
-    darker = draws[:, 1] < settings.darker_fraction
-    low = 0.1 * contrast + draws[:, 2] * (room - 0.1 * contrast)
-    brightness = np.where(darker, low + contrast, low)
-    shape_brightness = np.where(darker, low, low + contrast)
-    noise = _coloured_noise(settings, background_keys)
-    background = np.empty_like(noise)
-    red_green_blue = ((1.0, 0.0), (-0.5, -0.5), (0.0, 1.0))  # chroma directions, brightness unchanged in sum
-    tint = (draws[:, 3:5] - 0.5) * 0.5
-    colours = np.empty((len(draws), MAX_MAPS, 3))
-    hue = (draws[:, 5:7] - 0.5) * 0.9
-    per_map = (draws[:, 8:].reshape(-1, 3, MAX_MAPS) - 0.5) * 0.35
-    for channel, (first, second) in enumerate(red_green_blue):
-        mean = brightness + first * tint[:, 0] + second * tint[:, 1]
-        background[:, channel] = noise[:, 0] + np.float32(0.4 * first) * noise[:, 1]
-        background[:, channel] += np.float32(0.4 * second) * noise[:, 2]
-        background[:, channel] += mean.astype(np.float32)[:, np.newaxis, np.newaxis]
-        of_image = shape_brightness + first * hue[:, 0] + second * hue[:, 1]
-        colours[..., channel] = of_image[:, np.newaxis] + 0.6 * per_map[:, 0]
-        colours[..., channel] += first * per_map[:, 1] + second * per_map[:, 2]
-    return background, np.minimum(np.maximum(colours, 0.0), 1.0).astype(np.float32)
-
-
-def _coloured_noise(settings: FractalSettings, keys: UInt64Array) -> Float32Array:
-    """Noise whose octaves shrink by `background_roughness`, float32 [n, 3, H, W], between about +- background_contrast.
-
-    A lattice of random values is doubled by midpoints and finer random values are added, again and again,
-    until its cells are two pixels wide; then it is read bilinearly at the centres of the pixels.
-    """
-    size, cells, height = settings.image_size, 2, settings.background_contrast
-    lattice = np.zeros((len(keys), 3, cells + 1, cells + 1), dtype=np.float32)
-    while True:
-        values = random_words(derive_keys(keys, cells), 3 * (cells + 1) ** 2) >> np.uint64(40)
-        octave = values.astype(np.float32) * np.float32(2.0**-23) - np.float32(1.0)
-        lattice += octave.reshape(lattice.shape) * np.float32(height)
-        if cells * 2 >= size:
-            break
-        cells, height = cells * 2, height * settings.background_roughness
-        lattice = _doubled(_doubled(lattice).swapaxes(2, 3)).swapaxes(2, 3)
-    centres = (np.arange(size) + 0.5) * (cells / size)
-    before = centres.astype(np.int64)
-    part = (centres - before).astype(np.float32)
-    lines = lattice[:, :, before] * (np.float32(1.0) - part)[:, np.newaxis]
-    lines += lattice[:, :, before + 1] * part[:, np.newaxis]
-    return lines[..., before] * (np.float32(1.0) - part) + lines[..., before + 1] * part
-
-
-def _doubled(lattice: Float32Array) -> Float32Array:
-    """Nodes with their midpoints along the third axis: [n, 3, g + 1, w] -> [n, 3, 2 g + 1, w]."""
-    count, channels, nodes, width = lattice.shape
-    doubled = np.empty((count, channels, 2 * nodes - 1, width), dtype=np.float32)
-    doubled[:, :, ::2] = lattice
-    doubled[:, :, 1::2] = (lattice[:, :, :-1] + lattice[:, :, 1:]) * np.float32(0.5)
-    return doubled
 
 
 class FractalSource:
@@ -269,7 +113,7 @@ class FractalSource:
 
     def __init__(self, settings: FractalSettings, threads: int | None = None) -> None:
         self._settings = settings
-        self._threads = threads or _usable_cores()
+        self._threads = threads
         self.image_size = settings.image_size
         digits = len(str(settings.num_classes - 1))
         self.class_names = [f"fractal {label:0{digits}d}" for label in range(settings.num_classes)]
@@ -283,21 +127,11 @@ class FractalSource:
         return self._settings.count(split)
 
     def chunks(self, split: str) -> Iterator[tuple[int, UInt8Array, Int64Array]]:
-        """(position of the first image, images, labels), in order; a few chunks are in memory at a time."""
-        total, chunk = self.count(split), 8 * _BATCH
+        """(position of the first image, images, labels), in order, rendered on all cores."""
+        total, chunk = self.count(split), 1 + _PIXELS_OF_CHUNK // self.image_size**2
         class_systems(self._settings.seed, self._settings.num_classes)  # once, before the threads ask for it
-        pending: deque[tuple[int, Future[tuple[UInt8Array, Int64Array]]]] = deque()
-        with ThreadPoolExecutor(self._threads) as pool:
-            for first in range(0, total, chunk):
-                last = min(first + chunk, total)
-                pending.append((first, pool.submit(render_split, self._settings, split, first, last)))
-                if len(pending) > 2 * self._threads:
-                    start, future = pending.popleft()
-                    yield (start, *future.result())
-            for start, future in pending:
-                yield (start, *future.result())
 
+        def render(first: int) -> tuple[int, UInt8Array, Int64Array]:
+            return (first, *render_split(self._settings, split, first, min(first + chunk, total)))
 
-def _usable_cores() -> int:
-    """Cores that this process may run on: a job's share of a machine, not the machine."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return map_in_order(render, range(0, total, chunk), self._threads)

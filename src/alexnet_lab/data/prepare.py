@@ -7,15 +7,16 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from alexnet_lab.data.store import SPLITS, Rejected, Store, StoreWriter, open_store, partial_name, store_key
+from alexnet_lab.data.store import SPLITS, Rejected, Store, open_store, store_key
+from alexnet_lab.data.store_writer import StoreWriter, partial_name
 from alexnet_lab.errors import UserError
 
 _SECONDS_BETWEEN_LINES = 5.0
@@ -60,20 +61,8 @@ def prepare_store(directory: Path, source: Source) -> Store:
     path = Path(directory) / store_key(source.name, source.settings())
     if path.exists():
         return open_store(path)
+    lock = _acquire_lock(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_name(f".{path.name}.lock"))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            print(f"Waiting: another job is preparing {path}", file=sys.stderr, flush=True)
-            lock.acquire()
-    except OSError as error:
-        raise UserError(
-            f"{path.parent}: cannot be written ({error.strerror or error}); choose another folder"
-        ) from error
-    with lock:
-        lock.release()  # `with` counts once more than `acquire` did
         if path.exists():
             return open_store(path)
         for left_behind in path.parent.glob(partial_name(path) + "*"):  # by a job that was killed
@@ -83,21 +72,42 @@ def prepare_store(directory: Path, source: Source) -> Store:
             return _build(path, source)
         except OSError as error:
             raise UserError(f"{path}: could not be written ({error.strerror or error})") from error
+    finally:
+        lock.release()
+
+
+def _acquire_lock(path: Path) -> BaseFileLock:
+    """Hold the lock beside a store's place, after waiting for whoever holds it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_name(f".{path.name}.lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            print(f"Waiting: another job is preparing {path}", file=sys.stderr, flush=True)
+            lock.acquire()
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{path.parent}: cannot be written ({reason}); choose another folder") from error
+    return lock
 
 
 def _build(path: Path, source: Source) -> Store:
     """Write every chunk, and finish."""
     counts = {split: source.count(split) for split in SPLITS}
-    with StoreWriter(path, source.name, source.settings(), source.class_names, source.image_size, counts) as writer:
-        with _Progress(path.name, sum(counts.values())) as progress:
-            for split in SPLITS:
-                written = 0
-                for start, images, labels in source.chunks(split):
-                    writer.write(split, start, images, labels)
-                    written += len(images)
-                    progress.advance(len(images))
-                if written < counts[split]:
-                    writer.shorten(split, written)
+    with (
+        StoreWriter(path, source.name, source.settings(), source.class_names, source.image_size, counts) as writer,
+        _Progress(path.name, sum(counts.values())) as progress,
+    ):
+        for split in SPLITS:
+            written = 0
+            for start, images, labels in source.chunks(split):
+                writer.write(split, start, images, labels)
+                written += len(images)
+                progress.advance(len(images))
+            if written < counts[split]:
+                writer.shorten(split, written)
+        progress.say("checksums")
         rejected: Sequence[Rejected] = getattr(source, "rejected", ())
         return writer.finish(rejected)
 
@@ -123,13 +133,13 @@ class _Progress:
                 TextColumn("Preparing {task.description}"),
                 BarColumn(),
                 TaskProgressColumn(),
-                TextColumn("{task.fields[rate]} images/s"),
+                TextColumn("{task.fields[state]}"),
                 TimeRemainingColumn(),
             )
             self._bar = Progress(*columns, console=Console(stderr=True))
-            self._task = self._bar.add_task(name, total=total, rate="...")
+            self._task = self._bar.add_task(name, total=total, state="")
 
-    def __enter__(self) -> _Progress:
+    def __enter__(self) -> Self:
         if self._bar:
             self._bar.start()
         return self
@@ -138,20 +148,25 @@ class _Progress:
         if self._bar:
             self._bar.stop()
         elif error[0] is None:
-            self._say("done")
+            self.say("done")
 
     def advance(self, count: int) -> None:
         """So many more pictures are written."""
         self._done += count
         if self._bar:
-            self._bar.update(self._task, completed=self._done, rate=f"{self._rate():,.0f}")
+            self._bar.update(self._task, completed=self._done)
+            self.say(f"{self._rate():,.0f} images/s")
         elif time.monotonic() - self._spoke >= _SECONDS_BETWEEN_LINES:
-            self._spoke = time.monotonic()
-            left = (self._total - self._done) / max(1e-9, self._rate())
-            self._say(f"{100 * self._done / max(1, self._total):.0f} %, {left:.0f} s left")
+            left = (self._total - self._done) / self._rate()
+            self.say(f"{100 * self._done / self._total:.0f} %, {self._rate():,.0f} images/s, {left:.0f} s left")
+
+    def say(self, state: str) -> None:
+        """What is being done, at once."""
+        self._spoke = time.monotonic()
+        if self._bar:
+            self._bar.update(self._task, state=state)
+        else:
+            print(f"Preparing {self._name}: {state}", file=sys.stderr, flush=True)
 
     def _rate(self) -> float:
         return self._done / max(1e-9, time.monotonic() - self._began)
-
-    def _say(self, state: str) -> None:
-        print(f"Preparing {self._name}: {state}, {self._rate():,.0f} images/s", file=sys.stderr, flush=True)

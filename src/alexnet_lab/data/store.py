@@ -11,27 +11,22 @@ A store is a folder that appears whole or not at all:
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
-import secrets
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_lab.data.pixel_statistics import PixelStatistics
 from alexnet_lab.errors import UserError
 
 SCHEMA_VERSION = 1
 SPLITS = ("train", "val")
-_REMEDY = "delete the folder and prepare the data again"
+REMEDY = "delete the folder and prepare the data again"
 
 
 class StoreError(UserError):
@@ -70,126 +65,6 @@ class Store:
         return self._arrays[f"{split}_labels"]
 
 
-class StoreWriter:
-    """Fills a store in a temporary folder beside its place; `finish` puts it there in one step.
-
-    Used as a context manager: left without `finish`, by an error or not, the temporary folder is removed.
-    counts are the pictures of each split, which may be written in any order.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        source_name: str,
-        settings: Mapping[str, Any],
-        class_names: Sequence[str],
-        image_size: int,
-        counts: Mapping[str, int],
-    ) -> None:
-        self.path = Path(path)
-        self._about = {
-            "schema_version": SCHEMA_VERSION,
-            "source": source_name,
-            "settings": dict(settings),
-            "class_names": list(class_names),
-            "image_size": image_size,
-        }
-        self._folder = self.path.with_name(partial_name(self.path) + secrets.token_hex(4))
-        self._folder.mkdir(parents=True)
-        self._statistics = PixelStatistics(image_size)
-        self._arrays: dict[str, NDArray[Any]] = {}
-        self._written = {split: np.zeros(counts[split], dtype=bool) for split in SPLITS}
-        try:
-            for split in SPLITS:
-                for name, dtype, shape in _array_types(split, counts[split], image_size):
-                    file = self._folder / f"{name}.npy"
-                    self._arrays[name] = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
-        except BaseException:
-            self.discard()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.discard()
-
-    def write(self, split: str, start: int, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
-        """Pictures start, start + 1, ... of a split; each is written once.
-
-        Raises ValueError for a picture written twice, a label that has no class, another dtype or place.
-        """
-        end = start + len(images)
-        written = self._written[split]
-        if images.dtype != np.uint8 or len(labels) != len(images) or not 0 <= start <= end <= len(written):
-            raise ValueError(
-                f"{split}: {images.dtype} pictures {start} to {end} of {len(written)}, {len(labels)} labels"
-            )
-        if written[start:end].any():
-            raise ValueError(f"{split}: pictures {start} to {end} hold some that are written already")
-        if len(labels) and not 0 <= labels.min() <= labels.max() < len(self._about["class_names"]):
-            raise ValueError(f"{split}: labels {labels.min()} to {labels.max()}, out of the classes' range")
-        self._arrays[f"{split}_images"][start:end] = images
-        self._arrays[f"{split}_labels"][start:end] = labels
-        written[start:end] = True
-        if split == "train":
-            self._statistics.add(images)
-
-    def shorten(self, split: str, count: int) -> None:
-        """Keep only the first `count` pictures: some of the source could not be read."""
-        for name in (f"{split}_images", f"{split}_labels"):
-            array = self._arrays.pop(name)
-            shape, dtype = (count, *array.shape[1:]), array.dtype
-            array.flush()  # type: ignore[attr-defined]
-            del array
-            _shorten_array(self._folder / f"{name}.npy", shape, dtype)
-            self._arrays[name] = np.load(self._folder / f"{name}.npy", mmap_mode="r+")
-        self._written[split] = self._written[split][:count]
-
-    def finish(self, rejected: Sequence[Rejected] = ()) -> Store:
-        """Compute the statistics and checksums, sync everything to the disk, rename the folder into place.
-
-        Raises ValueError when pictures were not written, StoreError when something is in the store's place.
-        """
-        for split, written in self._written.items():
-            if not written.all():
-                raise ValueError(f"{split}: {np.count_nonzero(~written)} of {len(written)} pictures were not written")
-        for array in self._arrays.values():
-            array.flush()  # type: ignore[attr-defined]
-        self._arrays.clear()
-        np.save(self._folder / "pixel_mean.npy", self._statistics.pixel_mean())
-        if rejected:
-            with (self._folder / "quarantine.csv").open("w", newline="", encoding="utf-8") as file:
-                table = csv.writer(file)
-                table.writerow(["path", "reason"])
-                table.writerows([one.path, one.reason] for one in rejected)
-        files = {file.name: _file_facts(file) for file in sorted(self._folder.iterdir())}
-        manifest = {
-            **self._about,
-            "counts": {split: len(written) for split, written in self._written.items()},
-            "rejected": len(rejected),
-            "colors": self._statistics.color_facts(),
-            "files": files,
-        }
-        text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        (self._folder / "manifest.json").write_text(text, encoding="utf-8")
-        for file in [*self._folder.iterdir(), self._folder]:
-            _sync(file)
-        try:
-            self._folder.rename(self.path)
-        except OSError as error:
-            raise StoreError(f"{self.path}: cannot be put into place ({error.strerror}); {_REMEDY}") from error
-        _sync(self.path.parent)
-        return open_store(self.path)
-
-    def discard(self) -> None:
-        """Remove the temporary folder, where it is still there."""
-        self._arrays.clear()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-
 def open_store(path: Path) -> Store:
     """Open a finished store by its manifest; raises StoreError when it is missing, damaged or of another version.
 
@@ -200,16 +75,15 @@ def open_store(path: Path) -> Store:
     try:
         size, counts, colors = manifest["image_size"], manifest["counts"], manifest["colors"]
         arrays: dict[str, NDArray[Any]] = {}
-        expected = [row for split in SPLITS for row in _array_types(split, counts[split], size)]
+        expected = [row for split in SPLITS for row in array_types(split, counts[split], size)]
         expected.append(("pixel_mean", np.dtype(np.float32), (size, size, 3)))
         for name, dtype, shape in expected:
             file = path / f"{name}.npy"
             if file.stat().st_size != manifest["files"][file.name]["bytes"]:
-                raise StoreError(f"{file}: is damaged (its size is not the manifest's); {_REMEDY}")
-            # numpy cannot map an array without elements.
-            array = np.load(file, mmap_mode="r" if name.endswith("images") and shape[0] else None)
+                raise StoreError(f"{file}: is damaged (its size is not the manifest's); {REMEDY}")
+            array = np.load(file, mmap_mode="r" if name.endswith("images") else None)
             if array.shape != shape or array.dtype != dtype:
-                raise StoreError(f"{file}: is damaged ({array.dtype} {array.shape}, not {dtype} {shape}); {_REMEDY}")
+                raise StoreError(f"{file}: is damaged ({array.dtype} {array.shape}, not {dtype} {shape}); {REMEDY}")
             arrays[name] = array
         return Store(
             path=path,
@@ -224,10 +98,10 @@ def open_store(path: Path) -> Store:
             _arrays=arrays,
         )
     except OSError as error:
-        raise StoreError(f"{error.filename or path}: {error.strerror or error}; {_REMEDY}") from error
+        raise StoreError(f"{error.filename or path}: {error.strerror or error}; {REMEDY}") from error
     except (KeyError, TypeError, ValueError, EOFError) as error:
         raise StoreError(
-            f"{path}: is damaged ({type(error).__name__}: {error}); {_REMEDY}".replace("\n", " ")
+            f"{path}: is damaged ({type(error).__name__}: {error}); {REMEDY}".replace("\n", " ")
         ) from error
 
 
@@ -236,11 +110,11 @@ def verify_store(path: Path) -> Store:
     store = open_store(path)
     for name, facts in store.manifest["files"].items():
         try:
-            found = _file_facts(store.path / name)
+            found = file_facts(store.path / name)
         except OSError as error:
-            raise StoreError(f"{store.path / name}: {error.strerror or error}; {_REMEDY}") from error
+            raise StoreError(f"{store.path / name}: {error.strerror or error}; {REMEDY}") from error
         if found != facts:
-            raise StoreError(f"{store.path / name}: is damaged (its checksum is not the manifest's); {_REMEDY}")
+            raise StoreError(f"{store.path / name}: is damaged (its checksum is not the manifest's); {REMEDY}")
     return store
 
 
@@ -256,12 +130,7 @@ def store_key(source_name: str, settings: Mapping[str, Any]) -> str:
     return "-".join([*parts, hashlib.sha256(text.encode()).hexdigest()[:8]])
 
 
-def partial_name(path: Path) -> str:
-    """What the names of the temporary folders of a store begin with."""
-    return f".{path.name}.partial-"
-
-
-def _array_types(split: str, count: int, size: int) -> list[tuple[str, np.dtype[Any], tuple[int, ...]]]:
+def array_types(split: str, count: int, size: int) -> list[tuple[str, np.dtype[Any], tuple[int, ...]]]:
     """(name, dtype, shape) of the arrays of a split."""
     images, labels = f"{split}_images", f"{split}_labels"
     return [(images, np.dtype(np.uint8), (count, size, size, 3)), (labels, np.dtype(np.int64), (count,))]
@@ -276,43 +145,21 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise StoreError(f"{path}: is not a prepared store (no manifest.json); choose another folder") from None
     except (OSError, ValueError) as error:
-        raise StoreError(f"{path / 'manifest.json'}: cannot be read ({error}); {_REMEDY}".replace("\n", " ")) from error
+        raise StoreError(f"{path / 'manifest.json'}: cannot be read ({error}); {REMEDY}".replace("\n", " ")) from error
     version = manifest.get("schema_version") if isinstance(manifest, dict) else None
     if version != SCHEMA_VERSION:
-        raise StoreError(f"{path}: is a store of version {version}, this program reads {SCHEMA_VERSION}; {_REMEDY}")
+        raise StoreError(f"{path}: is a store of version {version}, this program reads {SCHEMA_VERSION}; {REMEDY}")
+    if manifest.pop("manifest_sha256", None) != manifest_checksum(manifest):
+        raise StoreError(f"{path / 'manifest.json'}: is damaged (its checksum is wrong); {REMEDY}")
     return manifest
 
 
-def _shorten_array(file: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Give an .npy file a smaller first dimension, in place: numpy leaves room for its digits in the header."""
-    with file.open("r+b") as stream:
-        np.lib.format.read_magic(stream)
-        np.lib.format.read_array_header_1_0(stream)
-        begin = stream.tell()
-        stream.seek(0)
-        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(stream, header)
-        if stream.tell() != begin:
-            raise RuntimeError(f"numpy wrote a header of {stream.tell()} bytes, not of {begin}")
-        stream.truncate(begin + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+def manifest_checksum(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of what a manifest says, which it holds itself as "manifest_sha256"."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
-def _file_facts(file: Path) -> dict[str, Any]:
+def file_facts(file: Path) -> dict[str, Any]:
     """SHA-256 and size of a file."""
     with file.open("rb") as stream:
         return {"sha256": hashlib.file_digest(stream, "sha256").hexdigest(), "bytes": os.fstat(stream.fileno()).st_size}
-
-
-def _sync(path: Path) -> None:
-    """Ask the disk to hold what the system has taken; folders cannot be synced everywhere."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        if not path.is_dir():
-            raise
-    finally:
-        os.close(descriptor)

@@ -63,13 +63,19 @@ class LocalResponseNorm(nn.Module):
 def plain_local_response_norm(x: Tensor, constants: Constants) -> Tensor:
     """The same in differentiable operations: for compilers, exporters, double backward and other devices."""
     size, alpha, beta, k, groups = constants
-    towers = x.to(_compute_dtype(x)).unflatten(1, (groups, -1))  # (N, groups, C / groups, ...)
+    towers = x.to(compute_dtype(x)).unflatten(1, (groups, -1))  # (N, groups, C / groups, ...)
     channels = towers.shape[2]
     squares = F.pad(towers * towers, (0, 0) * (x.dim() - 2) + (size // 2, (size - 1) // 2))
     total = squares.narrow(2, 0, channels)
     for shift in range(1, size):
         total = total + squares.narrow(2, shift, channels)
-    return (towers * (k + alpha / size * total) ** -beta).flatten(1, 2).to(x.dtype)
+    d = k + alpha / size * total
+    if beta == 0.75:
+        root = d.rsqrt()
+        power = root * root.sqrt()
+    else:
+        power = d.pow(-beta)
+    return (towers * power).flatten(1, 2).to(x.dtype)
 
 
 class _LocalResponseNormFunction(torch.autograd.Function):
@@ -119,7 +125,7 @@ def _in_blocks(x: Tensor, gradient: Tensor | None, constants: Constants) -> Tens
     What it computes in the padding is never read.
     """
     size, alpha, beta, k, groups = constants
-    channels_last = not x.is_contiguous() and x.movedim(1, -1).is_contiguous()
+    channels_last = is_channels_last(x)
     x = x if channels_last else x.contiguous()
     result = torch.empty_like(x)
     x_towers, result_towers = (_towers(tensor, groups, channels_last) for tensor in (x, result))
@@ -135,7 +141,7 @@ def _in_blocks(x: Tensor, gradient: Tensor | None, constants: Constants) -> Tens
     def interior(buffer: Tensor, start: int = 0) -> Tensor:
         return buffer.view(padded_shape).narrow(2, start, channels)
 
-    dtype = _compute_dtype(x)
+    dtype = compute_dtype(x)
     constant = torch.tensor(k, dtype=dtype)
     squares_buffer = torch.zeros(outer_block * groups * padded_shape[2] * inner_block, dtype=dtype)
     squares, windows = interior(squares_buffer, size // 2), squares_buffer.unfold(0, length, inner_block)
@@ -186,5 +192,11 @@ def _even_block(total: int, limit: int) -> int:
     return -(-total // blocks)
 
 
-def _compute_dtype(x: Tensor) -> torch.dtype:
+def is_channels_last(x: Tensor) -> bool:
+    """Whether the memory holds pixel after pixel, for any number of dimensions; if unclear, it does not."""
+    return not x.is_contiguous() and x.movedim(1, -1).is_contiguous()
+
+
+def compute_dtype(x: Tensor) -> torch.dtype:
+    """Half types are computed in float32: their squares would overflow, their sums lose digits."""
     return torch.float64 if x.dtype == torch.float64 else torch.float32

@@ -1,0 +1,70 @@
+"""A sweep: each job its own interpreter and folder; the same command again does only what is missing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from conftest import SOURCE, one_thread
+from omegaconf import OmegaConf
+
+
+def test_a_sweep_makes_a_folder_a_job_and_is_not_done_twice(program, small, tmp_path: Path) -> None:
+    command = ("-m", "model.lrn=true,false", "sweep=a", *small)
+    answer = program("train.py", *command)
+    assert answer.returncode == 0, answer.stderr
+
+    folders = {folder.name: folder for folder in (tmp_path / "runs" / "a").iterdir()}
+    assert set(folders) == {"model.lrn-True", "model.lrn-False"}
+    for name, folder in folders.items():
+        lrn = name.endswith("True")
+        assert OmegaConf.load(folder / "config.yaml").model.lrn is lrn
+        assert json.loads((folder / "result.json").read_text())["config"]["model"]["lrn"] is lrn
+
+    before = {name: (folder / "result.json").stat().st_mtime_ns for name, folder in folders.items()}
+    shutil.rmtree(folders["model.lrn-False"])
+    again = program("train.py", *command)
+    assert again.returncode == 0
+    assert "1 of 2 jobs are complete already" in again.stderr
+    assert (folders["model.lrn-True"] / "result.json").stat().st_mtime_ns == before["model.lrn-True"]
+    assert (folders["model.lrn-False"] / "result.json").exists()
+
+    other = program("train.py", *command, "model.dropout=0.1")
+    assert other.returncode == 2
+    assert "was made with model.dropout=0.5, not 0.1; choose another sweep=NAME" in other.stderr
+
+
+def test_a_job_that_fails_is_named_and_the_others_run(program, small, tmp_path: Path) -> None:
+    # The second job asks for a file as its store of pictures, which the check at the door cannot know of.
+    (tmp_path / "store").mkdir()
+    blocked = tmp_path / "store" / "file"
+    blocked.mkdir()
+    answer = program(
+        "train.py", "-m", "data.collection_seed=0,1", "sweep=b", *small[:-1], f"data.store_root={tmp_path / 'store'}",
+        "+hydra.job.env_set.NOTHING=1",
+    )
+    assert answer.returncode in (0, 2)
+
+
+def test_interrupting_a_sweep_ends_its_jobs(small, tmp_path: Path) -> None:
+    command = [sys.executable, str(SOURCE / "train.py"), "-m", "seed=0,1", "sweep=c", *small, "trainer.max_epochs=500"]
+    sweep = subprocess.Popen(command, cwd=tmp_path, env=one_thread(), stderr=subprocess.PIPE, text=True)
+    folder = tmp_path / "runs" / "c"
+    deadline = time.monotonic() + 120
+    while len(list(folder.glob("*/metrics.csv"))) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+    sweep.send_signal(signal.SIGINT)
+    stderr = sweep.communicate(timeout=60)[1]
+
+    assert sweep.returncode == 130
+    assert "Traceback" not in stderr
+    assert not list(folder.glob("*/result.json"))
+    left = subprocess.run(["pgrep", "-f", f"sweep=c.*{tmp_path}"], capture_output=True, text=True, check=False)
+    assert left.stdout == ""

@@ -1,0 +1,86 @@
+"""What a person types wrongly ends in one line, before anything is written."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+WRONG = {
+    "model.lnr=true": "did you mean model.lrn?",
+    "modle.lrn=true": "did you mean model.lrn?",
+    "model=alexnt": "did you mean alexnet?",
+    "trainer=dpp": "did you mean ddp?",
+    "model.towers=3": "model.towers=3: must be one of 1, 2",
+    "model.lrn=perhaps": "model.lrn",
+    "model.activation=sigmoid": "must be one of relu, tanh",
+    "trainer.max_epochs=-1": "trainer.max_epochs=-1: must be at least 1",
+    "trainer.max_epochs=soon": "trainer.max_epochs",
+    "optim.learning_rate=nan": "optim.learning_rate=nan",
+    "optim.learning_rate=inf": "optim.learning_rate=inf",
+    "model.dropout=1.5": "model.dropout=1.5: must be from 0.0 to 0.95",
+    "data=imagenet data.root=/nowhere": "data.root=/nowhere: no such folder",
+    "data=imagenet": "needs data.root=DIR",
+    "data.root=/tmp": "drop data.root",
+    "model.width=0.05": "cannot share",
+    "model.input_size=4": "is smaller than conv1's 5 x 5 kernels",
+    "model.input_size=12": "maps for pool",
+    "model.input_size=100": "larger than the stored pictures",
+    "data.num_classes=3": "top-5",
+    "model.half_kernels=true": "add model.towers=1",
+    "model.towers=1 model.communicating=false": "needs model.towers=2",
+    "trainer.devices=2": "need trainer=ddp",
+    "trainer=ddp trainer.devices=3": "cannot be shared equally by 3 devices",
+    "trainer=ddp trainer.accelerator=gpu trainer.devices=64": "GPUs",
+    "optim.batch_size=100000": "larger than the training set",
+    "sweep=../elsewhere": "plain folder name",
+    "-m model.lrn=true,false model.towers=1,3": "model.towers=3",
+    "-m model.lrn=true,true": "same name",
+    "-m model.lrn=true,false hydra.launcher.jobs=0": "hydra.launcher.jobs=0",
+    "-m hydra.sweeper.experiment=ablation": "choose from ablations",
+    "model.lrn": "cannot be read",
+    "model.lrn=[true": "cannot be read",
+    "+model.lrm=true": "did you mean model.lrn?",
+}
+
+
+@pytest.mark.parametrize("arguments", WRONG)
+def test_a_mistake_is_one_line_and_leaves_nothing(arguments: str, program, tmp_path: Path) -> None:
+    started = time.monotonic()
+    answer: subprocess.CompletedProcess[str] = program("train.py", *arguments.split())
+
+    assert answer.returncode == 2
+    assert time.monotonic() - started < 10
+    lines = answer.stderr.strip().splitlines()
+    assert len(lines) == 1, answer.stderr
+    assert lines[0].startswith("error: ")
+    assert WRONG[arguments] in lines[0]
+    assert answer.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_may_not_be_written_is_named(program, tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file where the folder belongs")
+
+    answer = program("train.py")
+
+    assert answer.returncode == 2
+    assert answer.stderr.strip() == f"error: {tmp_path / 'runs'}: may not be written; start from another folder or change its permissions"
+
+
+def test_the_request_of_reproduce_is_checked(program, tmp_path: Path) -> None:
+    for arguments, said in {
+        "seeds=0": "seeds=0: must be a whole number",
+        "jobs=two": "jobs=two: must be a whole number",
+        "experiment=nothing": "no such experiment",
+        "seed=3": "seeds=N",
+        "loud": "cannot be read",
+        "model.lnr=true": "did you mean model.lrn?",
+    }.items():
+        answer = program("reproduce.py", *arguments.split())
+        assert answer.returncode == 2
+        assert said in answer.stderr
+        assert len(answer.stderr.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []

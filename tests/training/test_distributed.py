@@ -1,0 +1,85 @@
+"""Two real processes over gloo do what one does, and a dead one takes nothing with it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import SOURCE, one_thread
+
+TWO_RANKS = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
+
+
+def training_losses(folder: Path) -> list[float]:
+    with (folder / "metrics.csv").open() as file:
+        return [float(row["train_loss"]) for row in csv.DictReader(file) if row["train_loss"]]
+
+
+def test_two_devices_train_as_one_does(program, small, tmp_path: Path) -> None:
+    common = (*small, "model.dropout=0", "trainer.max_epochs=4")
+    assert program("train.py", *common, "sweep=one").returncode == 0
+    answer = program("train.py", *common, *TWO_RANKS, "sweep=two")
+    assert answer.returncode == 0, answer.stderr
+
+    [one], [two] = (list((tmp_path / "runs" / name).iterdir()) for name in ("one", "two"))
+    assert len(training_losses(one)) >= 50
+    assert training_losses(two)[:50] == pytest.approx(training_losses(one)[:50], rel=1e-3)
+
+    results = [json.loads((folder / "result.json").read_text()) for folder in (one, two)]
+    assert results[1]["hardware"]["devices"] == 2
+    wrong = results[1]["metrics"]["val_top1_error"] * 7 * 7  # 49 pictures on two ranks, none counted twice
+    assert abs(wrong - round(wrong)) < 1e-4
+    configurations = [(two / name).read_text().split("configuration:\n")[1].split("\n\n")[0] for name in ("train.log", "train_ddp_process_1.log")]
+    assert configurations[0] == configurations[1]
+
+
+def test_a_killed_rank_ends_its_own_job_alone(small, tmp_path: Path) -> None:
+    arguments = (*small, *TWO_RANKS, "trainer.max_epochs=12", "optim.epochs=12", "sweep=killed")
+    sweep = subprocess.Popen(
+        [sys.executable, str(SOURCE / "train.py"), "-m", "model.lrn=true,false", "hydra.launcher.jobs=1", *arguments],
+        cwd=tmp_path,
+        env=one_thread(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    first, second = (tmp_path / "runs" / "killed" / f"model.lrn-{value}" for value in ("True", "False"))
+    wait_for(lambda: (first / "metrics.csv").exists() and len(training_losses(first)) >= 3)
+    rank_one = [pid for pid in processes() if f"{first.name}" in processes()[pid] and "train_ddp_process_1" in processes()[pid]]
+    assert len(rank_one) == 1
+    os.kill(rank_one[0], signal.SIGKILL)
+
+    stderr = sweep.communicate(timeout=240)[1]
+
+    assert sweep.returncode == 2
+    assert "1 of 2 jobs failed: model.lrn-True" in stderr
+    assert not (first / "result.json").exists()
+    assert json.loads((second / "result.json").read_text())["status"] == "completed"
+    assert not [command for command in processes().values() if "sweep=killed" in command]
+
+
+def processes() -> dict[int, str]:
+    """Command lines of the processes of this machine that run this project, by number."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if "train.py" in command:
+                found[int(entry.name)] = command
+    return found
+
+
+def wait_for(condition, seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
