@@ -75,6 +75,7 @@ class ModelConfig:
     )
     input_size: int = knob(48, "side of the crop that the network sees", unit="pixels", minimum=1, maximum=4096)
     stored_size: int = knob(64, "side of the stored picture that crops come from", unit="pixels", minimum=1)
+    pixel_scale: float = knob(1.0, "factor on the pixels (0..255 minus their mean) before conv1", minimum=1e-6)
     stem_kernel_size: int = knob(5, "side of conv1's kernels", unit="pixels", minimum=1, maximum=63)
     stem_stride: int = knob(2, "stride of conv1", unit="pixels", minimum=1, maximum=63)
     init_std: list[float] = knob(

@@ -15,7 +15,14 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_lab.data.exact_random import Float64Array, derive_keys, random_uniform, random_words, rotation
+from alexnet_lab.data.exact_random import (
+    Float64Array,
+    UInt64Array,
+    derive_keys,
+    random_uniform,
+    random_words,
+    rotation,
+)
 
 MAX_MAPS = 4
 LARGEST_SINGULAR_VALUE = 0.92
@@ -100,15 +107,16 @@ def _attractor_points(systems: Systems, seed: int) -> tuple[Float64Array, Float6
     """Points of the attractors by the chaos game: x and y, each float64 [systems, points]."""
     count = len(systems.theta)
     a, b, c, d = systems.matrices()
-    tables = systems.choice_tables()
+    tables = systems.choice_tables().astype(np.int64)
+    first_map = MAX_MAPS * np.arange(count)[:, np.newaxis]  # where each system's maps begin in a flat array
     words = random_words(derive_keys(_CLASS_STREAM + 1, seed, np.arange(_PARTICLES)), (_BURN_IN + _STEPS) // 8)
     x = np.zeros((count, _PARTICLES))
     y = np.zeros((count, _PARTICLES))
     xs, ys = [], []
     for step in range(_BURN_IN + _STEPS):
         random_bytes = (words[:, step // 8] >> np.uint64(8 * (step % 8))) & np.uint64(255)
-        chosen = tables[:, random_bytes.astype(np.int64)].astype(np.int64)
-        at = [np.take_along_axis(entry, chosen, 1) for entry in (a, b, c, d, systems.shift_x, systems.shift_y)]
+        chosen = tables[:, random_bytes.astype(np.int64)] + first_map
+        at = [entry.take(chosen) for entry in (a, b, c, d, systems.shift_x, systems.shift_y)]
         x, y = at[0] * x + at[1] * y + at[4], at[2] * x + at[3] * y + at[5]
         if step >= _BURN_IN:
             xs.append(x)
@@ -148,15 +156,20 @@ def _occupancy(x: Float64Array, y: Float64Array, side: int) -> NDArray[np.bool_]
     return (counts * (10 * side * side) > x.shape[1]).reshape(-1, side, side)
 
 
-def _dissimilarity(shape: NDArray[np.bool_], others: NDArray[np.bool_]) -> Float64Array:
-    """1 - intersection / union with each other shape, the least over quarter turns and mirror images."""
+def _packed(shapes: NDArray[np.bool_]) -> UInt64Array:
+    """Occupancies bool [..., _GRID, _GRID] as bits: uint64 [..., _GRID * _GRID / 64]."""
+    return np.packbits(shapes.reshape(*shapes.shape[:-2], _GRID * _GRID), axis=-1).view(np.uint64)
+
+
+def _dissimilarity(shape: NDArray[np.bool_], others: UInt64Array) -> Float64Array:
+    """1 - intersection / union with each other packed shape, the least over quarter turns and mirror images."""
     least = np.ones(len(others))
     for quarter_turns in range(4):
         for mirrored in (False, True):
-            turned = np.rot90(shape, quarter_turns)
-            turned = turned[:, ::-1] if mirrored else turned
-            common = np.count_nonzero(others & turned, axis=(1, 2))
-            united = np.count_nonzero(others | turned, axis=(1, 2))
+            turned_shape = np.rot90(shape, quarter_turns)
+            turned = _packed(turned_shape[:, ::-1] if mirrored else turned_shape)
+            common = np.bitwise_count(others & turned).sum(axis=1, dtype=np.int64)
+            united = np.bitwise_count(others | turned).sum(axis=1, dtype=np.int64)
             least = np.minimum(least, 1.0 - common / united)
     return least
 
@@ -171,7 +184,7 @@ def class_systems(seed: int, num_classes: int) -> Systems:
     rejection and rises again with every new class, so that any number of classes is found.
     """
     accepted: list[Systems] = []
-    shapes = np.zeros((0, _GRID, _GRID), dtype=bool)
+    shapes = np.zeros((0, _GRID * _GRID // 64), dtype=np.uint64)
     required = 0.6
     first, block = 0, 64
     while True:
@@ -195,7 +208,7 @@ def class_systems(seed: int, num_classes: int) -> Systems:
                 continue
             required = min(0.6, required * 1.02)
             accepted.append(candidates.select(np.array([row])))
-            shapes = np.concatenate([shapes, coarse[row : row + 1]])
+            shapes = np.concatenate([shapes, _packed(coarse[row : row + 1])])
             if len(accepted) == num_classes:
                 fields = Systems.__dataclass_fields__
                 return Systems(*(np.concatenate([getattr(one, name) for one in accepted]) for name in fields))

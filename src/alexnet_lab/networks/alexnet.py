@@ -81,6 +81,7 @@ class AlexNet(nn.Module):
         dropout: float = 0.5,
         width: float = 1.0,
         input_size: int = 224,
+        pixel_scale: float = 1.0,
         stem_kernel_size: int = 11,
         stem_stride: int = 4,
         init_std: Sequence[float] = (0.01, 0.01, 0.03, 0.03, 0.03, 0.01, 0.01, 0.01),
@@ -116,6 +117,7 @@ class AlexNet(nn.Module):
             layers = OrderedDict(linear=linear, activation=ACTIVATIONS[activation](), dropout=nn.Dropout(dropout))
             return nn.Sequential(layers)
 
+        self.pixel_scale = pixel_scale
         self.stem_edge = nn.ZeroPad2d((0, edge, 0, edge)) if edge else nn.Identity()
         self.conv1 = convolution(1, stem_kernel_size, groups=1, stride=stem_stride)
         self.conv2 = convolution(2, 5, groups=towers, padding=2 - narrow)
@@ -141,6 +143,8 @@ class AlexNet(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """The last hidden layer's activations, (N, units of fc7)."""
+        if self.pixel_scale != 1.0:
+            x = x * self.pixel_scale
         x = self.stem_edge(x)  # (N, 3, 224 + 3, 224 + 3)
         x = self.conv1(x)  # (N, 96, 27, 27)
         x = self.conv2(x)  # (N, 256, 13, 13)

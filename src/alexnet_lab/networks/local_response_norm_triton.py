@@ -1,4 +1,7 @@
-"""Local response normalization on a GPU: one Triton kernel forward and one backward, imported only for CUDA."""
+"""Local response normalization on a GPU: one Triton kernel forward, one backward; imported only for CUDA."""
+
+# Triton gives its kernels' arguments types of its own.
+# mypy: allow-untyped-defs, allow-incomplete-defs
 
 from __future__ import annotations
 
@@ -32,17 +35,17 @@ def local_response_norm(x: Tensor, gradient: Tensor | None, constants: Constants
         pixels //= images
         channel_stride, pixel_stride = pixels, 1
     shape = {
-        "PIXELS": TILE // tile_channels,
-        "CHANNELS": tile_channels,
-        "GROUP": channels // constants.groups,
-        "SIZE": constants.size,
+        "tile_pixels": TILE // tile_channels,
+        "tile_channels": tile_channels,
+        "group": channels // constants.groups,
+        "size": constants.size,
         # Compile-time constants because a float argument would be rounded to float32.
-        "SCALE": constants.alpha / constants.size,
-        "BETA": constants.beta,
-        "K": constants.k,
-        "DTYPE": tl.float64 if compute_dtype(x) == torch.float64 else tl.float32,
+        "scale": constants.alpha / constants.size,
+        "beta": constants.beta,
+        "k": constants.k,
+        "dtype": tl.float64 if compute_dtype(x) == torch.float64 else tl.float32,
     }
-    pixel_tiles = triton.cdiv(pixels, shape["PIXELS"])
+    pixel_tiles = triton.cdiv(pixels, shape["tile_pixels"])
     channel_tiles = triton.cdiv(channels, tile_channels)
     sizes = (pixels, channels, pixel_tiles, channel_tiles, pixel_stride, channel_stride)
     grid = (images * pixel_tiles * channel_tiles,)
@@ -63,27 +66,27 @@ def _tile(
     channel_tiles,
     pixel_stride,
     channel_stride,
-    PIXELS: tl.constexpr,
-    CHANNELS: tl.constexpr,
-    GROUP: tl.constexpr,
+    tile_pixels: tl.constexpr,
+    tile_channels: tl.constexpr,
+    group: tl.constexpr,
 ):
-    """Offsets of the program's elements and their channels within the tower, both (PIXELS, CHANNELS)."""
+    """Offset and channel within its tower of each of the program's elements: (tile_pixels, tile_channels)."""
     # Neighbouring programs take neighbouring channels of the same pixels, whose windows overlap in the cache.
-    program = tl.program_id(0)
-    image = (program // channel_tiles) // pixel_tiles
-    pixel = ((program // channel_tiles) % pixel_tiles).to(tl.int64) * PIXELS + tl.arange(0, PIXELS)[:, None]
-    channel = (program % channel_tiles) * CHANNELS + tl.arange(0, CHANNELS)[None, :]
-    offset = image.to(tl.int64) * pixels * channels + pixel * pixel_stride + channel * channel_stride
+    tile = tl.program_id(0) // channel_tiles
+    channel = tl.program_id(0) % channel_tiles * tile_channels + tl.arange(0, tile_channels)[None, :]
+    image = (tile // pixel_tiles).to(tl.int64)
+    pixel = (tile % pixel_tiles).to(tl.int64) * tile_pixels + tl.arange(0, tile_pixels)[:, None]
+    offset = image * pixels * channels + pixel * pixel_stride + channel * channel_stride
     # Elements beyond the tensor are put so far below their tower that no shift reaches it.
-    within = tl.where((pixel < pixels) & (channel < channels), channel % GROUP, -(1 << 30))
+    within = tl.where((pixel < pixels) & (channel < channels), channel % group, -(1 << 30))
     return offset, within
 
 
 @triton.jit
-def _load(pointers, within, channel_stride, SHIFT: tl.constexpr, GROUP: tl.constexpr, DTYPE: tl.constexpr):
-    """The elements SHIFT channels up, 0 beyond the tower's edge."""
-    inside = (within + SHIFT >= 0) & (within + SHIFT < GROUP)
-    return tl.load(pointers + SHIFT * channel_stride, mask=inside, other=0.0).to(DTYPE)
+def _load(pointers, within, channel_stride, shift: tl.constexpr, group: tl.constexpr, dtype: tl.constexpr):
+    """The elements `shift` channels up, 0 beyond the tower's edge."""
+    inside = (within + shift >= 0) & (within + shift < group)
+    return tl.load(pointers + shift * channel_stride, mask=inside, other=0.0).to(dtype)
 
 
 @triton.jit
@@ -91,28 +94,28 @@ def _denominator(
     pointers,
     within,
     channel_stride,
-    SHIFT: tl.constexpr,
-    GROUP: tl.constexpr,
-    DTYPE: tl.constexpr,
-    SIZE: tl.constexpr,
-    SCALE: tl.constexpr,
-    K: tl.constexpr,
+    shift: tl.constexpr,
+    group: tl.constexpr,
+    dtype: tl.constexpr,
+    size: tl.constexpr,
+    scale: tl.constexpr,
+    k: tl.constexpr,
 ):
-    """d of the elements SHIFT channels up. The compiler merges the loads that several calls have in common."""
-    total = tl.zeros(within.shape, DTYPE)
-    for position in tl.static_range(SIZE):
-        x = _load(pointers, within, channel_stride, SHIFT + position - SIZE // 2, GROUP, DTYPE)
+    """d of the elements `shift` channels up. The compiler merges the loads that several calls share."""
+    total = tl.zeros(within.shape, dtype)
+    for position in tl.static_range(size):
+        x = _load(pointers, within, channel_stride, shift + position - size // 2, group, dtype)
         total += x * x
-    return total * SCALE + K
+    return total * scale + k
 
 
 @triton.jit
-def _inverse_power(d, BETA: tl.constexpr):
+def _inverse_power(d, beta: tl.constexpr):
     """d^-beta."""
-    if BETA == 0.75:
+    if beta == 0.75:
         root = tl.rsqrt(d)
         return root * tl.sqrt(root)
-    return tl.exp2(tl.log2(d) * -BETA)
+    return tl.exp2(tl.log2(d) * -beta)
 
 
 @triton.jit
@@ -121,20 +124,20 @@ def _term(
     y_gradient_pointers,
     within,
     channel_stride,
-    SHIFT: tl.constexpr,
-    GROUP: tl.constexpr,
-    DTYPE: tl.constexpr,
-    SIZE: tl.constexpr,
-    SCALE: tl.constexpr,
-    K: tl.constexpr,
-    BETA: tl.constexpr,
+    shift: tl.constexpr,
+    group: tl.constexpr,
+    dtype: tl.constexpr,
+    size: tl.constexpr,
+    scale: tl.constexpr,
+    k: tl.constexpr,
+    beta: tl.constexpr,
 ):
-    """g x d^(-beta - 1), g being the gradient of y, of the elements SHIFT channels up, 0 beyond the tower's edge."""
-    x = _load(x_pointers, within, channel_stride, SHIFT, GROUP, DTYPE)
-    product = _load(y_gradient_pointers, within, channel_stride, SHIFT, GROUP, DTYPE) * x
-    d = _denominator(x_pointers, within, channel_stride, SHIFT, GROUP, DTYPE, SIZE, SCALE, K)
+    """(gradient of y) x d^(-beta - 1) of the elements `shift` channels up, 0 beyond the tower's edge."""
+    x = _load(x_pointers, within, channel_stride, shift, group, dtype)
+    product = _load(y_gradient_pointers, within, channel_stride, shift, group, dtype) * x
+    d = _denominator(x_pointers, within, channel_stride, shift, group, dtype, size, scale, k)
     # Beyond the edge the product is 0, but so may d be if k is 0.
-    return tl.where(product == 0.0, 0.0, product * _inverse_power(d, BETA) / d)
+    return tl.where(product == 0.0, 0.0, product * _inverse_power(d, beta) / d)
 
 
 @triton.jit
@@ -147,22 +150,30 @@ def _forward_kernel(
     channel_tiles,
     pixel_stride,
     channel_stride,
-    PIXELS: tl.constexpr,
-    CHANNELS: tl.constexpr,
-    GROUP: tl.constexpr,
-    DTYPE: tl.constexpr,
-    SIZE: tl.constexpr,
-    SCALE: tl.constexpr,
-    K: tl.constexpr,
-    BETA: tl.constexpr,
+    tile_pixels: tl.constexpr,
+    tile_channels: tl.constexpr,
+    group: tl.constexpr,
+    dtype: tl.constexpr,
+    size: tl.constexpr,
+    scale: tl.constexpr,
+    k: tl.constexpr,
+    beta: tl.constexpr,
 ):
     offset, within = _tile(
-        pixels, channels, pixel_tiles, channel_tiles, pixel_stride, channel_stride, PIXELS, CHANNELS, GROUP
+        pixels,
+        channels,
+        pixel_tiles,
+        channel_tiles,
+        pixel_stride,
+        channel_stride,
+        tile_pixels,
+        tile_channels,
+        group,
     )
     x_pointers = x_pointer + offset
-    x = _load(x_pointers, within, channel_stride, 0, GROUP, DTYPE)
-    d = _denominator(x_pointers, within, channel_stride, 0, GROUP, DTYPE, SIZE, SCALE, K)
-    tl.store(y_pointer + offset, x * _inverse_power(d, BETA), mask=within >= 0)
+    x = _load(x_pointers, within, channel_stride, 0, group, dtype)
+    d = _denominator(x_pointers, within, channel_stride, 0, group, dtype, size, scale, k)
+    tl.store(y_pointer + offset, x * _inverse_power(d, beta), mask=within >= 0)
 
 
 @triton.jit
@@ -176,36 +187,44 @@ def _backward_kernel(
     channel_tiles,
     pixel_stride,
     channel_stride,
-    PIXELS: tl.constexpr,
-    CHANNELS: tl.constexpr,
-    GROUP: tl.constexpr,
-    DTYPE: tl.constexpr,
-    SIZE: tl.constexpr,
-    SCALE: tl.constexpr,
-    K: tl.constexpr,
-    BETA: tl.constexpr,
+    tile_pixels: tl.constexpr,
+    tile_channels: tl.constexpr,
+    group: tl.constexpr,
+    dtype: tl.constexpr,
+    size: tl.constexpr,
+    scale: tl.constexpr,
+    k: tl.constexpr,
+    beta: tl.constexpr,
 ):
     offset, within = _tile(
-        pixels, channels, pixel_tiles, channel_tiles, pixel_stride, channel_stride, PIXELS, CHANNELS, GROUP
+        pixels,
+        channels,
+        pixel_tiles,
+        channel_tiles,
+        pixel_stride,
+        channel_stride,
+        tile_pixels,
+        tile_channels,
+        group,
     )
     x_pointers, y_gradient_pointers = x_pointer + offset, y_gradient_pointer + offset
-    total = tl.zeros(within.shape, DTYPE)
-    for position in tl.static_range(SIZE):
+    total = tl.zeros(within.shape, dtype)
+    for position in tl.static_range(size):
         total += _term(
             x_pointers,
             y_gradient_pointers,
             within,
             channel_stride,
-            position - (SIZE - 1) // 2,
-            GROUP,
-            DTYPE,
-            SIZE,
-            SCALE,
-            K,
-            BETA,
+            position - (size - 1) // 2,
+            group,
+            dtype,
+            size,
+            scale,
+            k,
+            beta,
         )
-    x = _load(x_pointers, within, channel_stride, 0, GROUP, DTYPE)
-    y_gradient = _load(y_gradient_pointers, within, channel_stride, 0, GROUP, DTYPE)
-    d = _denominator(x_pointers, within, channel_stride, 0, GROUP, DTYPE, SIZE, SCALE, K)
-    x_gradient = y_gradient * _inverse_power(d, BETA) - (2.0 * SCALE * BETA) * x * total
+    x = _load(x_pointers, within, channel_stride, 0, group, dtype)
+    y_gradient = _load(y_gradient_pointers, within, channel_stride, 0, group, dtype)
+    d = _denominator(x_pointers, within, channel_stride, 0, group, dtype, size, scale, k)
+    x_gradient = y_gradient * _inverse_power(d, beta) - (2.0 * scale * beta) * x * total
     tl.store(x_gradient_pointer + offset, x_gradient, mask=within >= 0)
