@@ -18,7 +18,7 @@ READY  := $(VENV)/.ready
 OTHER_INDEX := $(filter -i -f --index-url% --extra-index-url% --find-links%,$(PIP_ARGS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce-table test check lock clean
+.PHONY: help setup reproduce-table test check baselines bench-lrn pictures lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -54,6 +54,15 @@ check: $(READY) ## style and types alone
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+
+baselines: $(READY) ## what a linear classifier and nearest neighbours make of the embedded data
+	$(RUN) benchmarks/baselines.py
+
+bench-lrn: $(READY) ## time the normalization against nn.LocalResponseNorm
+	$(RUN) benchmarks/local_response_norm.py
+
+pictures: $(READY) ## make the README's picture of the data anew
+	$(RUN) docs/make_pictures.py
 
 lock: $(READY) ## resolve pyproject.toml anew into requirements.lock (needs uv)
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \

@@ -2,9 +2,10 @@
 
     python benchmarks/local_response_norm.py [--shape 32 96 55 55] [--threads 2] [--repeats 7]
 
-Times are medians within one process, the cases taking turns. Peak memory is what a fresh process holds at
-its peak (VmHWM in /proc/self/status, so only on Linux) beyond x and the gradient of y. `ratio` and
-`memory_ratio` compare ours with nn.LocalResponseNorm, each in its faster layout. On a GPU,
+Times are medians within one process, the cases taking turns. On a machine that other programs keep busy,
+threads that wait for one another blur them; `ratio_of_shortest` suffers less. Peak memory is what a fresh
+process holds at its peak (VmHWM in /proc/self/status, so only on Linux) beyond x and the gradient of y.
+`ratio` and `memory_ratio` compare ours with nn.LocalResponseNorm, each in its faster layout. On a GPU,
 `of_bandwidth_bound` is our time beside that of moving x and y once forward, and x and both gradients once
 backward, at the speed of a copy.
 """
@@ -43,7 +44,7 @@ def step(norm: str, layout: str, shape: list[int], device: str) -> Callable[[], 
     return lambda: torch.autograd.grad(module(x), x, y_gradient)
 
 
-def median_times(steps: Mapping[Case, Callable[[], object]], repeats: int, device: str) -> dict[Case, float]:
+def measure(steps: Mapping[Case, Callable[[], object]], repeats: int, device: str) -> dict[Case, list[float]]:
     """Milliseconds of each step, which take turns so that a slow spell of the machine meets all of them."""
     times: dict[Case, list[float]] = {case: [] for case in steps}
     for repeat in range(repeats + 1):
@@ -54,7 +55,7 @@ def median_times(steps: Mapping[Case, Callable[[], object]], repeats: int, devic
                 torch.cuda.synchronize()
             if repeat > 0:  # the first round warms up
                 times[case].append(1e3 * (time.perf_counter() - start))
-    return {case: statistics.median(values) for case, values in times.items()}
+    return times
 
 
 def peak_memory(norm: str, layout: str, shape: list[int]) -> float | None:
@@ -88,21 +89,22 @@ def gpu_peak_memory(run: Callable[[], object]) -> float:
 def compare(shape: list[int], repeats: int, device: str) -> dict[str, Any]:
     """Print a table; return the ratios, the time and the memory of each case."""
     steps = {(norm, layout): step(norm, layout, shape, device) for norm in NORMS for layout in LAYOUTS}
-    times = median_times(steps, repeats, device)
-    memory = {
-        case: gpu_peak_memory(run) if device == "cuda" else peak_memory(*case, shape)
-        for case, run in steps.items()
-    }
+    samples = measure(steps, repeats, device)
+    times = {case: statistics.median(values) for case, values in samples.items()}
+    memory: dict[Case, float | None]
+    if device == "cuda":
+        memory = {case: gpu_peak_memory(run) for case, run in steps.items()}
+    else:
+        memory = {case: peak_memory(*case, shape) for case in steps}
     print(f"{device}, {' x '.join(map(str, shape))}")
     for case, milliseconds in times.items():
         peak = "" if memory[case] is None else f"{memory[case]:9.1f} MiB"
         print(f"  {case[0]:5}{case[1]:14}{milliseconds:9.2f} ms{peak}")
-    nn_case, our_case = (
-        min((case for case in times if case[0] == norm), key=times.__getitem__) for norm in NORMS
-    )
+    nn_case, our_case = (min((t for t in times if t[0] == norm), key=times.__getitem__) for norm in NORMS)
     nn_memory, our_memory = memory[nn_case], memory[our_case]
     return {
         "ratio": round(times[our_case] / times[nn_case], 4),
+        "ratio_of_shortest": round(min(samples[our_case]) / min(samples[nn_case]), 4),
         "memory_ratio": nn_memory and our_memory and round(our_memory / nn_memory, 4),
         "milliseconds": {" ".join(case): round(value, 3) for case, value in times.items()},
         "mebibytes": {" ".join(case): value and round(value, 1) for case, value in memory.items()},
@@ -113,13 +115,12 @@ def bandwidth_bound(shape: list[int], repeats: int) -> float:
     """Milliseconds to move five tensors, from the time of a copy, which moves two."""
     x, y = torch.empty(shape, device="cuda"), torch.empty(shape, device="cuda")
     copy: dict[Case, Callable[[], Tensor]] = {("copy", ""): lambda: y.copy_(x)}
-    return 5 / 2 * median_times(copy, repeats, "cuda")["copy", ""]
+    return 5 / 2 * statistics.median(measure(copy, repeats, "cuda")["copy", ""])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--shape", type=int, nargs=4, default=[32, 96, 55, 55], metavar=("N", "C", "H", "W"))
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -139,11 +140,8 @@ def main() -> None:
             "bandwidth_bound_ms": round(bound, 4),
             "of_bandwidth_bound": round(fastest / bound, 2),
         }
-    print(
-        json.dumps(
-            result | {"shape": arguments.shape, "threads": arguments.threads, "torch": torch.__version__}
-        )
-    )
+    result |= {"shape": arguments.shape, "threads": arguments.threads, "torch": torch.__version__}
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

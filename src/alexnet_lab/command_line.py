@@ -18,7 +18,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from alexnet_lab.config import RunConfig, UnknownKey
+from alexnet_lab.config import RunConfig, UnknownKeyError
 from alexnet_lab.errors import UserError
 
 EXIT_USER_ERROR = 2
@@ -39,7 +39,7 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        fail(_unknown_key(str(error)) if isinstance(error, UnknownKey) else str(error))
+        fail(_unknown_key(str(error)) if isinstance(error, UnknownKeyError) else str(error))
     except (HydraException, OmegaConfBaseException) as error:
         fail(explain(error))
     except ValueError as error:

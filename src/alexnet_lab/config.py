@@ -22,7 +22,7 @@ from alexnet_lab.networks.geometry import feature_map_sizes, scaled_kernels
 UNLIMITED = float("inf")
 
 
-class UnknownKey(UserError):
+class UnknownKeyError(UserError):
     """A key that no knob has; its message is the key."""
 
 
@@ -214,10 +214,10 @@ def check(run: RunConfig) -> None:
 def _check_keys(config: DictConfig, schema: type, prefix: str) -> None:
     """Refuse keys that the schema does not have, which Hydra's + adds without asking."""
     fields = {item.name: item.default_factory for item in dataclasses.fields(schema)}
-    for key in config:
+    for key in map(str, config):
         if key not in fields:
-            raise UnknownKey(f"{prefix}{key}")
-        child = fields[str(key)]
+            raise UnknownKeyError(prefix + key)
+        child = fields[key]
         if isinstance(child, type) and dataclasses.is_dataclass(child):
             _check_keys(config[key], child, f"{prefix}{key}.")
 
@@ -231,7 +231,7 @@ def _check_ranges(node: Any, prefix: str) -> None:
         choices, unit = item.metadata.get("choices"), item.metadata.get("unit")
         low, high = item.metadata.get("minimum"), item.metadata.get("maximum")
         if choices is not None and value not in choices:
-            raise UserError(f"{key}={value}: must be one of {', '.join(map(str, choices))}")
+            raise UserError(f"{key}={value!s}: must be one of {', '.join(map(str, choices))}")
         for number in value if isinstance(value, list) else [value]:
             if isinstance(number, bool) or not isinstance(number, (int, float)):
                 continue

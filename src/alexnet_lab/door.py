@@ -51,5 +51,6 @@ def check_machine(run: RunConfig) -> None:
         found = torch.cuda.device_count()
         if found < run.trainer.devices:
             raise UserError(
-                f"trainer.devices={run.trainer.devices}: this machine has {found} GPUs; choose trainer=cpu, or fewer devices"
+                f"trainer.devices={run.trainer.devices}: this machine has {found} GPUs; "
+                "choose trainer=cpu, or fewer devices"
             )

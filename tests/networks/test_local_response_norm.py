@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from alexnet_lab.networks import local_response_norm
 from alexnet_lab.networks.local_response_norm import LocalResponseNorm
 
+CPP_COMPILERS = ("g++", "clang++", "cl")
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
@@ -92,9 +93,12 @@ def test_takes_input_that_is_not_contiguous() -> None:
 def test_backward_keeps_the_input_alone() -> None:
     kept: list[Tensor] = []
     x = activations(2, 6, 5, 5)
-    with torch.autograd.graph.saved_tensors_hooks(
-        lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor
-    ):
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         assert LocalResponseNorm()(x).requires_grad
     assert [tensor.data_ptr() for tensor in kept] == [x.data_ptr()]
     assert not LocalResponseNorm()(x.detach()).requires_grad
@@ -117,9 +121,7 @@ def test_autocast_leaves_float32_alone() -> None:
     assert torch.equal(y, LocalResponseNorm(groups=2)(x))
 
 
-@pytest.mark.skipif(
-    not any(map(shutil.which, ("g++", "clang++", "cl"))), reason="torch.compile needs a C++ compiler"
-)
+@pytest.mark.skipif(not any(map(shutil.which, CPP_COMPILERS)), reason="needs a C++ compiler")
 def test_compiles_to_one_graph() -> None:
     norm = LocalResponseNorm(alpha=1e-2, groups=2)
     x = activations(2, 8, 5, 5, layout="channels_last")
@@ -159,6 +161,18 @@ for size, groups, beta in [(5, 2, 0.75), (4, 1, 0.5)]:
 def test_triton_kernels_agree_when_interpreted() -> None:
     environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", TRITON_EXAMPLES], env=environment, check=True, timeout=120)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_agrees_on_a_gpu(layout: str) -> None:
+    norm = LocalResponseNorm(alpha=1e-2, groups=2)
+    x = activations(3, 96, 13, 13, dtype=torch.float32, layout=layout)
+    y, y_on_gpu = norm(x), norm(x.cuda())
+    torch.testing.assert_close(y_on_gpu.cpu(), y)
+    (gradient,) = torch.autograd.grad(y.sin().sum(), x)
+    (gradient_on_gpu,) = torch.autograd.grad(y_on_gpu.sin().sum(), x)
+    torch.testing.assert_close(gradient_on_gpu, gradient, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from conftest import SOURCE, one_thread
 
 TWO_RANKS = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
@@ -36,7 +37,8 @@ def test_two_devices_train_as_one_does(program, small, tmp_path: Path) -> None:
     assert results[1]["hardware"]["devices"] == 2
     wrong = results[1]["metrics"]["val_top1_error"] * 7 * 7  # 49 pictures on two ranks, none counted twice
     assert abs(wrong - round(wrong)) < 1e-4
-    configurations = [(two / name).read_text().split("configuration:\n")[1].split("\n\n")[0] for name in ("train.log", "train_ddp_process_1.log")]
+    logs = [(two / name).read_text() for name in ("train.log", "train_ddp_process_1.log")]
+    configurations = [log.split("configuration:\n")[1].split("\n\n")[0] for log in logs]
     assert configurations[0] == configurations[1]
 
 
@@ -51,7 +53,7 @@ def test_a_killed_rank_ends_its_own_job_alone(small, tmp_path: Path) -> None:
     )
     first, second = (tmp_path / "runs" / "killed" / f"model.lrn-{value}" for value in ("True", "False"))
     wait_for(lambda: (first / "metrics.csv").exists() and len(training_losses(first)) >= 3)
-    rank_one = [pid for pid in processes() if f"{first.name}" in processes()[pid] and "train_ddp_process_1" in processes()[pid]]
+    rank_one = [pid for pid, command in processes().items() if first.name in command and "ddp_process_1" in command]
     assert len(rank_one) == 1
     os.kill(rank_one[0], signal.SIGKILL)
 

@@ -48,7 +48,7 @@ class Cifar10Source:
         try:
             pictures = CIFAR10(str(self.root), train=split == "train")
         except RuntimeError:
-            raise UserError(f"{self.root}: CIFAR-10's files are incomplete or damaged; fetch the archive again") from None
+            raise UserError(f"{self.root}: CIFAR-10's files are incomplete or damaged; fetch it again") from None
         labels = np.asarray(pictures.targets, dtype=np.int64)
         for start in range(0, len(labels), CHUNK):
             part = pictures.data[start : start + CHUNK]

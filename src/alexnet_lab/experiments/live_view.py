@@ -77,6 +77,8 @@ class LiveView:
     ) -> None:
         if self._live is not None and self._live.is_started:
             self._live.stop()
+        elif self._live is None and error is None and self.skipped < len(self.jobs):
+            self.console.print(self.summary(), highlight=False, soft_wrap=True)
 
     def refresh(self) -> None:
         """Read the running jobs' progress and show it."""
@@ -91,18 +93,18 @@ class LiveView:
 
     def seconds_left(self) -> float | None:
         """Until the last job ends, supposing that jobs yet to start take as long as those so far."""
+        now = time.monotonic()
+        left = {job.name: job.progress.get("seconds_left") for job in self.jobs if job.running}
         known = [job.seconds for job in self.jobs if job.state == "done"]
-        running = [job for job in self.jobs if job.running]
-        remaining = [job.progress.get("seconds_left") for job in running]
-        known += [
-            time.monotonic() - job.started + job.progress["seconds_left"]
-            for job in running
-            if job.progress.get("seconds_left")
-        ]
-        if not known or None in remaining:
+        known += [now - job.started + float(left[job.name]) for job in self.jobs if left.get(job.name)]
+        if not known:
             return None
-        waiting = sum(job.state == "waiting" for job in self.jobs)
-        work = sum(float(seconds) for seconds in remaining if seconds) + waiting * sum(known) / len(known)
+        usual = sum(known) / len(known)
+        work = usual * sum(job.state == "waiting" for job in self.jobs)
+        for job in self.jobs:
+            if job.running:
+                said = left[job.name]
+                work += max(0.0, usual - (now - job.started)) if said is None else float(said)
         return work / self.slots
 
     def table(self) -> Group:
@@ -122,7 +124,7 @@ class LiveView:
                 job.name,
                 Text(job.state, STYLES.get(job.state, "cyan")),
                 f"{done:.1f}/{epochs}" if epochs else "",
-                ProgressBar(epochs, done, width=16) if epochs else "",
+                ProgressBar(float(epochs), float(done or 0), width=16) if epochs else "",
                 "" if error is None else f"{100 * error:.1f} %",
                 f"{news['images_per_second']:.0f}" if news.get("images_per_second") else "",
                 duration(news.get("seconds_left")) if job.running else "",

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -148,10 +149,8 @@ def _interrupt(number: int, frame: object) -> None:
 
 def _end_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     """Signal every process that the job started."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def _stop(running: list[_Running]) -> None:
@@ -160,10 +159,8 @@ def _stop(running: list[_Running]) -> None:
         _end_group(active.process, signal.SIGTERM)
     deadline = time.monotonic() + GRACE_SECONDS
     for active in running:
-        try:
+        with suppress(subprocess.TimeoutExpired):
             active.process.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            pass
         _end_group(active.process, signal.SIGKILL)
         active.process.wait()
 

@@ -107,9 +107,9 @@ class AlexNet(nn.Module):
                     made["spatial"] = SpatialNorm()
             return made
 
-        def convolution(layer: int, kernel_size: int, groups: int, **geometry: int) -> nn.Sequential:
+        def convolution(layer: int, kernel_size: int, groups: int, stride: int = 1, padding: int = 0) -> nn.Sequential:
             seen = 3 if layer == 1 else kernels[layer - 2]
-            conv = nn.Conv2d(seen, kernels[layer - 1], kernel_size, groups=groups, **geometry)
+            conv = nn.Conv2d(seen, kernels[layer - 1], kernel_size, stride, padding, groups=groups)
             return nn.Sequential(OrderedDict(conv=conv, **after(f"conv{layer}")))
 
         def fully_connected(seen: int, units: int) -> nn.Sequential:

@@ -39,7 +39,12 @@ class LocalResponseNorm(nn.Module):
     """
 
     def __init__(
-        self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0, groups: int = 1
+        self,
+        size: int = 5,
+        alpha: float = 1e-4,
+        beta: float = 0.75,
+        k: float = 2.0,
+        groups: int = 1,
     ) -> None:
         super().__init__()
         if size < 1 or groups < 1:
@@ -117,9 +122,7 @@ def _fused(device_type: str) -> Callable[[Tensor, Tensor | None, Constants], Ten
             local_response_norm(torch.ones(1, 1, 1, device="cuda"), None, Constants(1, 1.0, 1.0, 1.0, 1))
         except Exception as error:  # Triton is missing, or finds no C compiler, or does not know the GPU
             reason = str(error).strip().partition("\n")[0]
-            warnings.warn(
-                f"local response normalization goes without its Triton kernels: {reason}", stacklevel=2
-            )
+            warnings.warn(f"LocalResponseNorm goes without its Triton kernels: {reason}", stacklevel=2)
             return None
         return local_response_norm
     return None

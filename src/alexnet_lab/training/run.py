@@ -16,7 +16,6 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichModelSummary, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.strategies import DDPStrategy
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import OmegaConf
 
 from alexnet_lab.config import RunConfig
@@ -43,12 +42,14 @@ def train(run: RunConfig, folder: Path, overrides: list[str]) -> None:
     started = time.monotonic()
     _quieten()
     resolved = OmegaConf.to_yaml(OmegaConf.structured(run))
-    log.info("rank %s, configuration:\n%s", rank_zero_only.rank, resolved)
-    if rank_zero_only.rank == 0:
+    rank = int(os.environ.get("LOCAL_RANK", "0")) + int(os.environ.get("NODE_RANK", "0"))  # 0 for the first alone
+    log.info("configuration:\n%s", resolved)
+    if rank == 0:
         (folder / FILE_NAME).unlink(missing_ok=True)
         write_text(folder / "config.yaml", resolved)
         write_json(folder / "progress.json", {"state": "preparing"}, durable=False)
 
+    torch.set_flush_denormal(True)  # numbers below 1e-38 help nobody and make some processors many times slower
     lightning.seed_everything(run.seed, verbose=False)
     data = PictureData(run)
     data.prepare_data()  # so that the number of classes is known before the network is built
@@ -140,7 +141,8 @@ class EpochLines(Callback):
         values = {key: float(value) for key, value in trainer.callback_metrics.items()}
         if trainer.is_global_zero:
             log.info(
-                "epoch %d of %d: train loss %.4f, train top-1 error %.2f %%, val top-1 error %.2f %%, val top-5 error %.2f %%",
+                "epoch %d of %d: train loss %.4f, train top-1 error %.2f %%, "
+                "val top-1 error %.2f %%, val top-5 error %.2f %%",
                 trainer.current_epoch + 1,
                 trainer.max_epochs,
                 values["train_loss"],

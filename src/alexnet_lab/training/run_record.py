@@ -123,13 +123,13 @@ class RunRecord(Callback):
 
     def _show(self, trainer: lightning.Trainer, state: str) -> None:
         self._shown = now = time.monotonic()
-        steps, done = int(trainer.estimated_stepping_batches), trainer.global_step
+        steps, done, epochs = int(trainer.estimated_stepping_batches), trainer.global_step, trainer.max_epochs or 0
         elapsed = now - self.started
         last = self.history[-1] if self.history else {}
         progress = {
             "state": state,
-            "epoch": min(done * trainer.max_epochs / steps, trainer.max_epochs) if steps else 0,
-            "epochs": trainer.max_epochs,
+            "epoch": done * epochs / steps if steps else 0,
+            "epochs": epochs,
             "step": done,
             "steps": steps,
             "val_top1_error": last.get("val_top1_error"),

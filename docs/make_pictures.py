@@ -1,0 +1,34 @@
+"""The README's picture of the embedded data: docs/fractals.png. Run by `make pictures`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS.parent / "src"))
+
+from alexnet_lab.data.fractals import FractalSettings, render_split  # noqa: E402
+
+CLASSES, EXAMPLES, ZOOM, GAP = 10, 10, 1, 3
+
+
+def main() -> None:
+    """A row a class, the first training pictures of each, on a light ground."""
+    settings = FractalSettings()
+    images, labels = render_split(settings, "train", 0, settings.num_classes * EXAMPLES)
+    side = settings.image_size * ZOOM
+    sheet = np.full((CLASSES * (side + GAP) + GAP, EXAMPLES * (side + GAP) + GAP, 3), 245, dtype=np.uint8)
+    for row in range(CLASSES):
+        for column, image in enumerate(images[labels == row]):
+            top, left = GAP + row * (side + GAP), GAP + column * (side + GAP)
+            sheet[top : top + side, left : left + side] = image.repeat(ZOOM, axis=0).repeat(ZOOM, axis=1)
+    Image.fromarray(sheet).save(DOCS / "fractals.png", optimize=True)
+    print(DOCS / "fractals.png")
+
+
+if __name__ == "__main__":
+    main()
