@@ -63,7 +63,7 @@ class FractalSettings:
     train_images_per_class: int = 400
     val_images_per_class: int = 150
     seed: int = 0  # which classes and which images of them
-    rotation_degrees: float = 25.0  # turned by an angle uniform in +- this
+    rotation_degrees: float = 30.0  # turned by an angle uniform in +- this
     mirrored_fraction: float = 0.5  # share of images that are mirrored left to right
     scale_smallest: float = 0.75  # diameter of the shape over the image's side, uniform between these two
     scale_largest: float = 0.95
@@ -71,7 +71,7 @@ class FractalSettings:
     parameter_jitter: float = 0.06  # maps vary uniformly in +- this: of the stretch, of 60 degrees, of the radius
     darker_fraction: float = 0.5  # share of images whose shape is darker than the background, not brighter
     foreground_contrast: float = 0.45  # least difference of mean brightness, shape to background; black to white is 1
-    background_contrast: float = 0.12  # amplitude of the background's coarsest noise; black to white is 1
+    background_contrast: float = 0.15  # amplitude of the background's coarsest noise; black to white is 1
     background_roughness: float = 0.62  # amplitude of each octave of noise over that of the next coarser one
     hits_per_pixel: float = 3.0  # points of the chaos game over pixels of the image: more is less grainy
 
