@@ -163,6 +163,7 @@ def test_triton_kernels_agree_when_interpreted() -> None:
     subprocess.run([sys.executable, "-c", TRITON_EXAMPLES], env=environment, check=True, timeout=120)
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_agrees_on_a_gpu(layout: str) -> None:
@@ -175,6 +176,7 @@ def test_agrees_on_a_gpu(layout: str) -> None:
     torch.testing.assert_close(gradient_on_gpu, gradient, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_a_gpu_without_triton_takes_the_plain_operations() -> None:
     with pytest.warns(UserWarning, match="without its Triton kernels"):
