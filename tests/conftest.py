@@ -63,5 +63,6 @@ def small(store_root: Path) -> tuple[str, ...]:
 
 
 def one_thread() -> dict[str, str]:
-    """The environment, with one thread a process: what is tested is small."""
-    return os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "COLUMNS": "120"}
+    """The environment without anybody's account, and with one thread a process: what is tested is small."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    return inherited | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "COLUMNS": "120"}

@@ -20,13 +20,16 @@ def test_a_sweep_makes_a_folder_a_job_and_is_not_done_twice(program, small, tmp_
     command = ("-m", "model.lrn=true,false", "sweep=a", *small)
     answer = program("train.py", *command)
     assert answer.returncode == 0, answer.stderr
+    assert "2 of 2 jobs ended" in answer.stderr
 
     folders = {folder.name: folder for folder in (tmp_path / "runs" / "a").iterdir()}
     assert set(folders) == {"model.lrn-True", "model.lrn-False"}
     for name, folder in folders.items():
         lrn = name.endswith("True")
         assert OmegaConf.load(folder / "config.yaml").model.lrn is lrn
-        assert json.loads((folder / "result.json").read_text())["config"]["model"]["lrn"] is lrn
+        result = json.loads((folder / "result.json").read_text())
+        assert result["config"]["model"]["lrn"] is lrn
+        assert f"val top-1 error {100 * result['metrics']['val_top1_error']:.1f} %" in answer.stderr
 
     before = {name: (folder / "result.json").stat().st_mtime_ns for name, folder in folders.items()}
     shutil.rmtree(folders["model.lrn-False"])

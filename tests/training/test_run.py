@@ -94,3 +94,12 @@ def test_a_picture_folder_without_pictures_is_one_line(program, tmp_path: Path) 
     assert len(answer.stderr.strip().splitlines()) == 1
     assert "train" in answer.stderr
     assert not (tmp_path / "runs").exists()
+
+
+def test_without_a_key_the_tracker_stays_offline_and_says_so(program, small, tmp_path: Path) -> None:
+    answer = program("train.py", *small, "logger=wandb", "sweep=tracked")
+
+    assert answer.returncode == 0, answer.stderr
+    [folder] = (tmp_path / "runs" / "tracked").iterdir()
+    assert len(list(folder.glob("wandb/offline-run-*/*.wandb"))) == 1
+    assert "W&B: no key, so this run stays offline" in (folder / "train.log").read_text()

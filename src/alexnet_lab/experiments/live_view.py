@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-STYLES = {"complete": "green", "done": "green", "failed": "bold red", "waiting": "dim"}
+STYLES = {"complete": "green", "completed": "green", "done": "green", "failed": "bold red", "waiting": "dim"}
 LINE_EVERY_SECONDS = 20.0  # between two reports where there is no terminal
 
 
@@ -47,8 +47,6 @@ class JobView:
         try:
             news = json.loads((self.folder / "progress.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return
-        if news.get("state") == "completed":
             return
         self.progress |= news
         self.state = news.get("state", self.state)

@@ -77,8 +77,9 @@ def train(run: RunConfig, folder: Path, overrides: list[str]) -> None:
         if trainer.interrupted:
             raise KeyboardInterrupt
         write_json(folder / FILE_NAME, _result(run, network, record, trainer, overrides, time.monotonic() - started))
-        write_json(folder / "progress.json", {"state": "completed"}, durable=False)
         last = record.history[-1]
+        done = {"state": "completed", "val_top1_error": last["val_top1_error"]}
+        write_json(folder / "progress.json", done, durable=False)
         log.info(
             "done: top-1 error %.2f %%, top-5 error %.2f %%; %s",
             100 * last["val_top1_error"],
@@ -154,20 +155,25 @@ def _tracker(run: RunConfig, folder: Path) -> Logger | bool:
     if run.logger.name == "csv":
         return CSVLogger(folder, name="csv_logger", version="")
     if run.logger.name == "wandb":
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # otherwise even an offline run reports to the vendor
+        os.environ.setdefault("WANDB_SILENT", "true")
         try:
-            # A key in the environment or in the netrc file means an account; without one wandb would ask for it.
             import wandb  # here, because it takes half a second and most runs do without
-
-            online = bool(os.environ.get("WANDB_API_KEY") or wandb.api.api_key)
         except ImportError:
             raise UserError("logger=wandb: wandb is not installed; pip install wandb, or choose logger=none") from None
-        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # otherwise even an offline run reports to the vendor
+        try:
+            online = wandb.login(prompt=False)  # finds a key in the environment or the netrc file, never asks for one
+        except wandb.Error:
+            online = False
+        if not online:
+            log.info("W&B: no key, so this run stays offline; `wandb sync %s/wandb/offline-run-*` uploads it", folder)
         return WandbLogger(
             project=run.logger.project,
             name=folder.name,
             group=run.sweep,
             save_dir=folder,
             offline=not online,
+            mode="online" if online else "offline",
             config=_flat(configuration(run)),
         )
     return False
