@@ -92,9 +92,9 @@ class LiveView:
     def seconds_left(self) -> float | None:
         """Until the last job ends, supposing that jobs yet to start take as long as those so far."""
         now = time.monotonic()
-        left = {job.name: job.progress.get("seconds_left") for job in self.jobs if job.running}
+        left: dict[str, float | None] = {job.name: job.progress.get("seconds_left") for job in self.jobs if job.running}
         known = [job.seconds for job in self.jobs if job.state == "done"]
-        known += [now - job.started + float(left[job.name]) for job in self.jobs if left.get(job.name)]
+        known += [now - job.started + (left[job.name] or 0.0) for job in self.jobs if left.get(job.name)]
         if not known:
             return None
         usual = sum(known) / len(known)
