@@ -103,3 +103,12 @@ def test_without_a_key_the_tracker_stays_offline_and_says_so(program, small, tmp
     [folder] = (tmp_path / "runs" / "tracked").iterdir()
     assert len(list(folder.glob("wandb/offline-run-*/*.wandb"))) == 1
     assert "W&B: no key, so this run stays offline" in (folder / "train.log").read_text()
+
+
+def test_a_run_that_diverges_says_so_in_one_line(program, small, tmp_path: Path) -> None:
+    answer = program("train.py", *small, "optim.learning_rate=90", "optim.momentum=0.999", "sweep=wild")
+
+    assert answer.returncode == 2
+    assert "training diverged; try a smaller optim.learning_rate" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert not list((tmp_path / "runs" / "wild").glob("*/result.json"))

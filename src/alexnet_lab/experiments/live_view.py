@@ -122,7 +122,7 @@ class LiveView:
                 job.name,
                 Text(job.state, STYLES.get(job.state, "cyan")),
                 f"{done:.1f}/{epochs}" if epochs else "",
-                ProgressBar(float(epochs), float(done or 0), width=16) if epochs else "",
+                ProgressBar(float(epochs), float(done or 0), width=16, complete_style="cyan") if epochs else "",
                 "" if error is None else f"{100 * error:.1f} %",
                 f"{news['images_per_second']:.0f}" if news.get("images_per_second") else "",
                 duration(news.get("seconds_left")) if job.running else "",

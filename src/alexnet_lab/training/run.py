@@ -42,7 +42,7 @@ def train(run: RunConfig, folder: Path, overrides: list[str]) -> None:
     started = time.monotonic()
     _quieten()
     resolved = OmegaConf.to_yaml(OmegaConf.structured(run))
-    rank = int(os.environ.get("LOCAL_RANK", "0")) + int(os.environ.get("NODE_RANK", "0"))  # 0 for the first alone
+    rank = int(os.environ.get("NODE_RANK", "0")) * run.trainer.devices + int(os.environ.get("LOCAL_RANK", "0"))
     log.info("configuration:\n%s", resolved)
     if rank == 0:
         (folder / FILE_NAME).unlink(missing_ok=True)
@@ -54,6 +54,8 @@ def train(run: RunConfig, folder: Path, overrides: list[str]) -> None:
     data = PictureData(run)
     data.prepare_data()  # so that the number of classes is known before the network is built
     network = build_network(run.model, data.num_classes)
+    if rank > 0:
+        torch.manual_seed(run.seed + rank * 2**32)  # the same weights everywhere, but dropout of its own
     augmentation = Augmentation(
         run.model.input_size,
         data.store.pixel_mean,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from alexnet_lab.errors import UserError
 from alexnet_lab.files import write_json
 
 COLUMNS = (
@@ -70,6 +72,10 @@ class RunRecord(Callback):
         if step <= STEPS_ALL_RECORDED or step % self.every == 0:
             loss = trainer.strategy.reduce(outputs["loss"].detach(), reduce_op="mean")
             value = float(loss)
+            if not math.isfinite(value):
+                raise UserError(
+                    f"the loss is {value} at step {step}: training diverged; try a smaller optim.learning_rate"
+                )
             rate = trainer.optimizers[0].param_groups[0]["lr"]
             self._row(epoch=trainer.current_epoch, step=step, train_loss=value, learning_rate=rate)
         if trainer.device_ids and pl_module.device.type == "cuda" and batch_idx + 1 == trainer.num_training_batches:
