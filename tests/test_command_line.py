@@ -33,7 +33,7 @@ WRONG = {
     "model.towers=1 model.communicating=false": "needs model.towers=2",
     "trainer.devices=2": "need trainer=ddp",
     "trainer=ddp trainer.devices=3": "cannot be shared equally by 3 devices",
-    "trainer=ddp trainer.accelerator=gpu trainer.devices=64": "GPUs",
+    "trainer=ddp trainer.accelerator=gpu trainer.devices=32": "GPUs",
     "optim.batch_size=100000": "larger than the training set",
     "sweep=../elsewhere": "plain folder name",
     "-m model.lrn=true,false model.towers=1,3": "model.towers=3",
