@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import caffe_writer
@@ -10,13 +12,20 @@ import cv2
 import pytest
 import torch
 import torchvision
-from networks import logits, pixels, scatter, trained
+from random_networks import logits, pixels, scatter, trained
 from torch.testing import assert_close
 
 from alexnet_lab.training.build import build_network
 from alexnet_lab.weights import safetensors_file
 from alexnet_lab.weights.caffe import read_caffemodel
 from alexnet_lab.weights.importing import import_weights
+
+
+@pytest.fixture
+def large_files() -> Iterator[Path]:
+    """A place for files of 250 MB, which is empty again after each test."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
 @pytest.mark.parametrize("new_zip_format", [True, False], ids=["zip", "before PyTorch 1.6"])
