@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -29,14 +30,14 @@ def read_pickled(path: Path) -> Any:
     check_file(path)
     _check_archive(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about ways of pickling: either it is read, or one line says why not
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged or hostile file may fail anywhere in there, and never mends by a traceback
-        asked = re.search(r"GLOBAL (?!reduce\b)([\w.]+)|[Uu]nsupported (?:global|class|operand)\W+([\w.]+)", str(error))
+        asked = re.search(r"(?:GLOBAL|class|function) ((?:\w+\.)+\w+)", str(error))
         if asked:
-            name = asked[1] or asked[2]
-            raise UserError(
-                f"{path}: refused, it holds Python objects ({name}) where weights are tensors alone"
-            ) from None
+            reason = f"it holds Python objects ({asked[1]:.80}) where weights are tensors alone"
+            raise UserError(f"{path}: refused, {reason}") from None
         raise UserError(f"{path}: cannot be read; it is damaged, cut short, or not a file of weights") from None
 
 

@@ -65,7 +65,7 @@ def _configuration(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"run={folder}: is not a run folder, it has no config.yaml") from None
     except (OSError, OmegaConfBaseException, YAMLError, ValueError) as error:
-        raise UserError(f"{file}: cannot be read ({str(error).strip().partition(chr(10))[0]})") from None
+        raise UserError(f"{file}: cannot be read ({str(error).strip().partition(chr(10))[0]:.120})") from None
     if not isinstance(content, dict):
         raise UserError(f"{file}: is not a run's configuration")
     return {str(key): value for key, value in content.items()}

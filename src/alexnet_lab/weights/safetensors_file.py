@@ -46,9 +46,8 @@ def load(path: Path) -> TrainedNetwork:
         with safetensors.safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (safetensors.SafetensorError, OSError, ValueError, RuntimeError, TypeError, AttributeError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"{path}: is damaged or cut short ({reason})") from None
+    except (safetensors.SafetensorError, OSError, ValueError, RuntimeError, TypeError, AttributeError):
+        raise UserError(f"{path}: is damaged or cut short") from None
     if ENTRY not in metadata:
         raise UserError(f"{path}: was not written by this program: it does not say which network its weights are for")
     try:

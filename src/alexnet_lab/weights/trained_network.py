@@ -64,10 +64,11 @@ def assemble(
     for name in expected:
         if name not in tensors:
             raise UserError(f"{file}: has no tensor {names.get(name, name)}; it does not hold a {model.name} network")
-    for name, tensor in tensors.items():
+    for name in tensors:
         if name not in expected:
-            raise UserError(f"{file}: has a tensor {names.get(name, name)}, which a {model.name} network has not")
-        check_shape(tensor, expected[name].shape, names.get(name, name), model.name, file)
+            raise UserError(f"{file}: has a tensor {names.get(name, name):.80}, which a {model.name} network has not")
+    for name, tensor in expected.items():
+        check_shape(tensors[name], tensor.shape, names.get(name, name), model.name, file)
     own = {}
     for name, tensor in tensors.items():
         whole = expected[name].dtype == torch.int64  # a counter of batch normalization
@@ -117,7 +118,7 @@ def checked_model(values: Any, file: Path) -> ModelConfig:
         model = OmegaConf.to_object(merged)
     except (OmegaConfBaseException, ValueError, TypeError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"{file}: its model configuration is not one of this version ({reason})") from None
+        raise UserError(f"{file}: its model configuration is not one of this version ({reason:.120})") from None
     assert isinstance(model, ModelConfig)
     try:
         # The pictures are as large as the network asks: weights are used with others than they were trained on.
@@ -144,4 +145,4 @@ def check_file(file: Path) -> None:
 
 
 def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape)) or "a single number"
+    return " x ".join(map(str, shape))[:80] or "a single number"
