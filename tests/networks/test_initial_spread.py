@@ -51,18 +51,14 @@ def smooth_noise() -> Tensor:
     return pixels - pixels.mean(0)
 
 
+@pytest.mark.parametrize(("overrides", "factor", "on_fractals", "on_noise"), SPREADS.values(), ids=SPREADS.keys())
 @torch.no_grad()
-def spread(overrides: list[str], pixels: Tensor) -> float:
+def test_spread_of_the_logits(overrides, factor, on_fractals, on_noise, fractals, smooth_noise) -> None:
     model = composed(*overrides).model
     torch.manual_seed(0)
     network = build_network(model, 1000).eval()
-    stored = F.interpolate(pixels[:PICTURES], model.stored_size, mode="area")
     start = (model.stored_size - model.input_size) // 2
     window = slice(start, start + model.input_size)
-    return float(network(stored[..., window, window]).std(0).mean())
-
-
-@pytest.mark.parametrize(("overrides", "factor", "on_fractals", "on_noise"), SPREADS.values(), ids=SPREADS.keys())
-def test_spread_of_the_logits(overrides, factor, on_fractals, on_noise, fractals, smooth_noise) -> None:
     for pixels, expected in ((fractals, on_fractals), (smooth_noise, on_noise)):
-        assert 0.7 * expected < spread(overrides, factor * pixels) < 1.4 * expected
+        stored = F.interpolate(factor * pixels[:PICTURES], model.stored_size, mode="area")
+        assert 0.7 * expected < float(network(stored[..., window, window]).std(0).mean()) < 1.4 * expected

@@ -31,7 +31,7 @@ def make_optimizer(network: nn.Module, recipe: OptimizationConfig) -> SGD:
     for name, parameter in network.named_parameters():
         conv1 = _conv1_is_apart(recipe) and name.startswith("conv1.")
         groups[2 * conv1 + name.endswith("bias")]["params"].append(parameter)
-    return SGD(groups, momentum=recipe.momentum)
+    return SGD(groups, momentum=recipe.momentum, fused=True)
 
 
 def _conv1_is_apart(recipe: OptimizationConfig) -> bool:
