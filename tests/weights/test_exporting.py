@@ -98,24 +98,29 @@ def test_onnxruntime_says_the_same(name: str, tmp_path: Path) -> None:
     assert json.loads(metadata["alexnet_lab"])["model"] == dataclasses.asdict(network.model)
 
 
-@pytest.mark.parametrize("name", SCRIPT_CHANGES)
-def test_the_documented_script_reads_the_state_dict_without_this_project(name: str, tmp_path: Path) -> None:
-    network = trained(name, width=0.125)
-    FORMATS["state_dict"](network, tmp_path / "alexnet.pt")
-    x = pixels(network.model.input_size) - 110
-    torch.save(x, tmp_path / "x.pt")
+def test_the_documented_script_reads_the_state_dict_without_this_project(tmp_path: Path) -> None:
     found = re.search(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
     assert found is not None
-    script = found[1]
-    for old, new in SCRIPT_CHANGES[name].items():
-        assert old in script
-        script = script.replace(old, new)
-    script = "import sys; sys.modules['alexnet_lab'] = None  # its import now fails\n" + script
-    script += "\ntorch.save(alexnet(torch.load('x.pt')), 'logits.pt')\n"
-    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, env=one_thread())
-    expected = logits(network.network, x)
-    assert expected.std() > 0.1
-    assert_close(torch.load(tmp_path / "logits.pt"), expected, rtol=1e-5, atol=1e-5)
+    expected = {}
+    for name, changes in SCRIPT_CHANGES.items():
+        network = trained(name, width=0.125)
+        folder = tmp_path / name
+        folder.mkdir()
+        FORMATS["state_dict"](network, folder / "alexnet.pt")
+        x = pixels(network.model.input_size) - 110
+        torch.save(x, folder / "x.pt")
+        expected[name] = logits(network.network, x)
+        script = found[1]
+        for old, new in changes.items():
+            assert old in script
+            script = script.replace(old, new)
+        (folder / "script.py").write_text(script + "\ntorch.save(alexnet(torch.load('x.pt')), 'logits.pt')\n")
+    run_all = "import os, runpy, sys\nsys.modules['alexnet_lab'] = None  # its import now fails\n"
+    run_all += "for name in sys.argv[1:]: os.chdir(name); runpy.run_path('script.py'); os.chdir('..')\n"
+    subprocess.run([sys.executable, "-c", run_all, *expected], cwd=tmp_path, check=True, env=one_thread())
+    for name, logits_here in expected.items():
+        assert logits_here.std() > 0.1
+        assert_close(torch.load(tmp_path / name / "logits.pt"), logits_here, rtol=1e-5, atol=1e-5)
 
 
 def test_torchvision_takes_the_state_dict_of_its_network() -> None:
@@ -124,6 +129,12 @@ def test_torchvision_takes_the_state_dict_of_its_network() -> None:
     theirs.load_state_dict(plain_state_dict(network))
     x = pixels(64) - 110
     assert_close(logits(theirs, x * network.model.pixel_scale), logits(network.network, x))
+
+
+def test_onnx_says_which_package_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(UserError, match="onnxscript is not installed; pip install onnx onnxscript"):
+        FORMATS["onnx"](trained("mini"), tmp_path / "network.onnx")
 
 
 @pytest.mark.parametrize("name", ["mini", "lenet5", "resnet18"])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import caffe_writer
 import cv2
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -26,6 +27,11 @@ def large_files() -> Iterator[Path]:
     """A place for files of 250 MB, which is empty again after each test."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def caffe_weights() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    return caffe_writer.weights()
 
 
 @pytest.mark.parametrize("new_zip_format", [True, False], ids=["zip", "before PyTorch 1.6"])
@@ -51,11 +57,11 @@ def test_torchvisions_alexnet(new_zip_format: bool, large_files: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["bvlc_alexnet", "CaffeNet in the format of 2014"])
-def test_caffes_networks(name: str, large_files: Path) -> None:
+def test_caffes_networks(name: str, large_files: Path, caffe_weights) -> None:
     caffenet = name != "bvlc_alexnet"
     net = caffe_writer.layers(pool_first=caffenet)
     file = large_files / "alexnet.caffemodel"
-    file.write_bytes(caffe_writer.caffemodel(net, caffe_writer.weights(), old=caffenet))
+    file.write_bytes(caffe_writer.caffemodel(net, caffe_weights, old=caffenet))
     (large_files / "deploy.prototxt").write_text(caffe_writer.prototxt(net, batch=3))
     theirs = cv2.dnn.readNetFromCaffe(str(large_files / "deploy.prototxt"), str(file))
 

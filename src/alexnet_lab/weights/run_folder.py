@@ -47,7 +47,7 @@ def load_run(folder: Path, checkpoint: str = "best") -> TrainedNetwork:
     tensors = {str(name)[len(PREFIX) :]: tensor for name, tensor in state.items() if str(name).startswith(PREFIX)}
     last = list(tensors.values())[-1] if tensors else None  # the biases of the last layer, one a class
     if last is None or last.dim() != 1 or not len(last):
-        raise UserError(f"{file}: does not end with the biases of a {model.name} network")
+        raise UserError(f"{file}: does not end with the biases of the network {model.name}")
     names = {name: PREFIX + name for name in tensors}
     network = assemble(model, len(last), tensors, file, names)
     store = _store(configuration)

@@ -63,10 +63,10 @@ def assemble(
     expected = network.state_dict()
     for name in expected:
         if name not in tensors:
-            raise UserError(f"{file}: has no tensor {names.get(name, name)}; it does not hold a {model.name} network")
+            raise UserError(f"{file}: has no tensor {names.get(name, name)}; it does not hold the network {model.name}")
     for name in tensors:
         if name not in expected:
-            raise UserError(f"{file}: has a tensor {names.get(name, name):.80}, which a {model.name} network has not")
+            raise UserError(f"{file}: has a tensor {names.get(name, name):.80}, which {model.name} has not")
     for name, tensor in expected.items():
         check_shape(tensors[name], tensor.shape, names.get(name, name), model.name, file)
     own = {}
@@ -89,7 +89,7 @@ def shapes_alone(model: ModelConfig, num_classes: int, file: Path) -> nn.Module:
 def check_shape(tensor: Tensor, expected: tuple[int, ...], name: str, owner: str, file: Path) -> None:
     """Raise UserError, naming the tensor and both shapes, where they differ."""
     if tuple(tensor.shape) != tuple(expected):
-        raise UserError(f"{file}: {name} is {_size(tensor.shape)}, and in a {owner} network {_size(expected)}")
+        raise UserError(f"{file}: {name} is {_size(tensor.shape)}, and in {owner} {_size(expected)}")
 
 
 def checked_tensor(tensor: Tensor, name: str, file: Path, dtype: torch.dtype = torch.float32) -> Tensor:
