@@ -18,7 +18,7 @@ READY  := $(VENV)/.ready
 OTHER_INDEX := $(filter -i -f --index-url% --extra-index-url% --find-links%,$(PIP_ARGS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce-table test check baselines bench-lrn pictures lock clean
+.PHONY: help setup reproduce-table test check baselines bench-lrn bench-step pictures lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ baselines: $(READY) ## what a linear classifier and nearest neighbours make of t
 
 bench-lrn: $(READY) ## time the normalization against nn.LocalResponseNorm
 	$(RUN) benchmarks/local_response_norm.py
+
+bench-step: $(READY) ## time a whole training step against stock PyTorch (ARGS="--batch 16")
+	$(RUN) benchmarks/training_step.py $(ARGS)
 
 pictures: $(READY) ## make the README's picture of the data anew
 	$(RUN) docs/make_pictures.py

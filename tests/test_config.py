@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
@@ -15,6 +16,7 @@ from alexnet_lab.config import RunConfig, typed
 from alexnet_lab.errors import UserError
 from alexnet_lab.experiments import run_folders
 from alexnet_lab.experiments.experiment import EXPERIMENTS, load_experiment
+from alexnet_lab.training.build import build_network
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -37,13 +39,42 @@ def test_every_knob_says_what_it_means() -> None:
                 assert item.metadata.get("meaning") or dataclasses.is_dataclass(item.default_factory), item.name
 
 
-@pytest.mark.parametrize("model", options("model"))
+TWO_TOWERS = ("mini", "alexnet", "alexnet_paper", "alexnet_caffe")  # presets that have all that the paper takes away
+
+# Parameters with 1000 classes, each known from elsewhere: arithmetic, torchvision's and Keras's own counts.
+PARAMETERS = {
+    "alexnet": 60_965_224,
+    "alexnet_paper": 60_965_224,
+    "alexnet_caffe": 60_965_224,
+    "alexnet_torchvision": 61_100_840,
+    "alexnet_keras": 62_378_344,
+    "mini": 2_483_528,
+    "lenet5": 146_156,
+    "cifar10_net": 1_104_328,
+    "vgg11": 132_863_336,
+    "vgg16": 138_357_544,
+    "googlenet": 6_624_904,
+    "resnet18": 11_689_512,
+    "resnet50": 25_557_032,
+}
+
+
+@pytest.mark.parametrize("model", TWO_TOWERS)
 def test_every_variant_composes_at_every_scale(model: str) -> None:
     for variant in load_experiment("ablations").variants.values():
         run = composed(f"model={model}", *variant.overrides)
         for override in variant.overrides:
             key, value = override.split("=")
             assert str(OmegaConf.select(OmegaConf.structured(run), key)).lower() == value
+
+
+@pytest.mark.parametrize("model", options("model"))
+def test_every_network_is_built_with_the_parameters_that_it_is_known_for(model: str) -> None:
+    run = composed(f"model={model}")
+    assert run.model.name == model
+    with torch.device("meta"):
+        network = build_network(run.model, 1000)
+    assert sum(parameter.numel() for parameter in network.parameters()) == PARAMETERS[model]
 
 
 def test_every_option_of_the_other_groups_composes(tmp_path: Path) -> None:

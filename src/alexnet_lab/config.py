@@ -17,9 +17,30 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_lab.errors import UserError
-from alexnet_lab.networks.geometry import feature_map_sizes, scaled_kernels
+from alexnet_lab.networks.geometry import (
+    KERNELS_CONV1_TO_CONV5,
+    UNITS_FC6_AND_FC7,
+    feature_map_sizes,
+    scaled_kernels,
+    stem_edges,
+)
 
 UNLIMITED = float("inf")
+
+# Knobs of ModelConfig that every architecture has, and those that each has besides; None: all of them.
+COMMON_KNOBS = ("name", "architecture", "input_size", "stored_size", "pixel_scale")
+ARCHITECTURES: dict[str, tuple[str, ...] | None] = {
+    "alexnet": None,
+    "lenet5": ("activation",),
+    "cifar10_net": ("activation", "lrn"),
+    "vgg11": ("dropout",),
+    "vgg16": ("dropout",),
+    "googlenet": ("dropout",),
+    "resnet18": (),
+    "resnet50": (),
+}
+NETWORKS_WITH_CONV1 = ("alexnet", "lenet5", "cifar10_net")  # whose first layer is named as the paper names it
+SMALLEST_INPUT = {"lenet5": 12, "cifar10_net": 8}  # pixels; torchvision's networks divide the side by 32
 
 
 class UnknownKeyError(UserError):
@@ -47,43 +68,79 @@ class ModelConfig:
     """The network: what the paper's section 3 chooses, and what the original program chose."""
 
     name: str = knob("mini", "the preset's name, for tables and logs")
+    architecture: str = knob("alexnet", "which network the other knobs describe", choices=tuple(ARCHITECTURES))
     towers: int = knob(2, "independent halves of the convolutional layers (section 3.2)", choices=(1, 2))
     communicating: bool = knob(True, "towers see each other at conv3 and fc6 (false: joined at fc8 alone)")
     half_kernels: bool = knob(
         False, "one tower with half the kernels in conv1 to conv4 (run 145-half of the original program)"
     )
-    lrn: bool = knob(True, "normalize across kernels after conv1 and conv2 (section 3.3)")
+    kernels: list[int] = knob(
+        list(KERNELS_CONV1_TO_CONV5), "of conv1 to conv5, both towers together", unit="kernels", minimum=1
+    )
+    units: list[int] = knob(list(UNITS_FC6_AND_FC7), "of fc6 and fc7", unit="units", minimum=1)
+    width: float = knob(
+        0.25, "factor on the kernels of every convolution and the units of fc6 and fc7", minimum=0.01, maximum=8.0
+    )
+    without: str = knob(
+        "none",
+        "a layer to leave out; its activation and normalization go too, its pooling stays (section 7)",
+        choices=("none", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7"),
+    )
+    sixth_convolution: bool = knob(
+        False, "conv6 over the last pooling layer, as large as conv5, seeing both towers (section 6.1's CNN*)"
+    )
+    lrn: bool = knob(True, "normalize across kernels (section 3.3)")
+    lrn_layers: list[int] = knob([1, 2], "convolutions that lrn follows, 1 to 5; [] is lrn=false", minimum=1, maximum=5)
+    lrn_per_tower: bool = knob(True, "no window leaves its tower (false: over all kernels, as Caffe does)")
     lrn_size: int = knob(5, "neighbouring kernels in one window", unit="kernels", minimum=1, maximum=255)
-    lrn_alpha: float = knob(
-        1e-4, "scale of the summed squares, divided by lrn_size as nn.LocalResponseNorm does", minimum=0.0
+    lrn_alpha: float = knob(1e-4, "scale of the summed squares; lrn_alpha_convention says how", minimum=0.0)
+    lrn_alpha_convention: str = knob(
+        "per_window",
+        "per_window: lrn_alpha / lrn_size times the sum (the original, Caffe, nn.LocalResponseNorm); "
+        "per_element: lrn_alpha times the sum (the paper's formula)",
+        choices=("per_window", "per_element"),
     )
     lrn_beta: float = knob(0.75, "exponent of the normalization", minimum=0.0, maximum=10.0)
     lrn_k: float = knob(2.0, "constant added to the summed squares", minimum=1e-6)
     spatial_normalization: bool = knob(
-        True, "the original program's 5 x 5 normalization within each map of conv2; goes with lrn"
+        True, "the original program's 5 x 5 normalization within each map of conv2; goes with conv2's lrn"
     )
     overlapping_pool: bool = knob(True, "pool 3 x 3 with stride 2 (section 3.4); false: 2 x 2 with stride 2")
     layer_order: str = knob(
         "original",
-        "original: conv1 LRN-pool-ReLU, conv5 pool-ReLU; paper: ReLU-LRN-pool everywhere",
-        choices=("original", "paper"),
+        "original: conv1 LRN-pool-ReLU, conv5 pool-ReLU; paper: ReLU-LRN-pool everywhere; caffenet: ReLU-pool-LRN",
+        choices=("original", "paper", "caffenet"),
     )
-    activation: str = knob("relu", "nonlinearity of every hidden layer (section 3.1)", choices=("relu", "tanh"))
+    activation: str = knob(
+        "relu",
+        "nonlinearity of every hidden layer (section 3.1)",
+        choices=("relu", "tanh", "leaky_relu", "gelu", "silu"),
+    )
     dropout: float = knob(0.5, "probability of dropping a unit of fc6 and fc7 (section 4.2)", minimum=0.0, maximum=0.95)
-    width: float = knob(
-        0.25, "factor on the kernels of every convolution and the units of fc6 and fc7", minimum=0.01, maximum=8.0
+    dropout_place: str = knob(
+        "after", "drop what fc6 and fc7 give (section 4.2), or before them what they see", choices=("after", "before")
     )
     input_size: int = knob(48, "side of the crop that the network sees", unit="pixels", minimum=1, maximum=4096)
     stored_size: int = knob(64, "side of the stored picture that crops come from", unit="pixels", minimum=1)
     pixel_scale: float = knob(1.0, "factor on the pixels (0..255 minus their mean) before conv1", minimum=1e-6)
     stem_kernel_size: int = knob(5, "side of conv1's kernels", unit="pixels", minimum=1, maximum=63)
     stem_stride: int = knob(2, "stride of conv1", unit="pixels", minimum=1, maximum=63)
+    stem_padding: str = knob(
+        "ceiling",
+        "around the picture: ceiling (the last window of conv1 hangs over the edge, as the original's does), none, "
+        "or pixels on all sides (torchvision: 2)",
+    )
+    initialization: str = knob(
+        "normal",
+        "normal: init_std and init_bias (section 5); glorot: Keras's default; pytorch: PyTorch's",
+        choices=("normal", "glorot", "pytorch"),
+    )
     init_std: list[float] = knob(
         [0.01, 0.01, 0.03, 0.03, 0.03, 0.01, 0.01, 0.01],
-        "standard deviation of the initial weights, conv1 to fc8",
+        "standard deviation of the initial weights, conv1 to fc8 (conv6 as conv5)",
         minimum=0.0,
     )
-    init_bias: list[float] = knob([0, 1, 0, 1, 1, 1, 1, 0], "initial bias, conv1 to fc8")
+    init_bias: list[float] = knob([0, 1, 0, 1, 1, 1, 1, 0], "initial bias, conv1 to fc8 (conv6 as conv5)")
 
 
 @dataclass
@@ -133,6 +190,16 @@ class OptimizationConfig:
     )
     divisor: float = knob(10.0, "what the learning rate is divided by", minimum=1.0)
     divisions: int = knob(3, "how often a plateau may divide it", minimum=0)
+    divide_bias_rate: bool = knob(True, "the biases' rate is divided too (false: it stays, as in the original's runs)")
+    conv1_milestones: list[float] = knob(
+        [], "where conv1's rate alone is divided once more, as fractions of the run", minimum=0.0, maximum=1.0
+    )
+    freeze_conv1_at: float = knob(
+        1.0, "where conv1's rate becomes 0, as a fraction of the run; 1: nowhere", minimum=0.0, maximum=1.0
+    )
+    color_noise_until: float = knob(
+        1.0, "where data.color_noise ends, as a fraction of the run, to the next epoch", minimum=0.0, maximum=1.0
+    )
 
 
 @dataclass
@@ -258,30 +325,74 @@ def _check_names(run: RunConfig) -> None:
 
 def _check_network(run: RunConfig) -> None:
     model = run.model
-    for key in ("init_std", "init_bias"):
-        if len(getattr(model, key)) != 8:
-            raise UserError(f"model.{key}: needs 8 numbers, conv1 to fc8; got {len(getattr(model, key))}")
+    if model.architecture == "alexnet":
+        _check_alexnet(model)
+    else:
+        _check_neighbour(run)
+    if model.input_size > run.data.image_size:
+        raise UserError(
+            f"model.input_size={model.input_size}: is larger than the stored pictures, "
+            f"data.image_size={run.data.image_size}"
+        )
+
+
+def _check_alexnet(model: ModelConfig) -> None:
+    for key, meant in (
+        ("init_std", "conv1 to fc8"),
+        ("init_bias", "conv1 to fc8"),
+        ("kernels", "conv1 to conv5"),
+        ("units", "fc6 and fc7"),
+    ):
+        needed, found = {"kernels": 5, "units": 2}.get(key, 8), len(getattr(model, key))
+        if found != needed:
+            raise UserError(f"model.{key}: needs {needed} numbers, {meant}; got {found}")
+    if len(set(model.lrn_layers)) != len(model.lrn_layers):
+        raise UserError(f"model.lrn_layers={model.lrn_layers}: names a layer twice")
     if model.half_kernels and model.towers != 1:
         raise UserError("model.half_kernels=true: is defined for one tower; add model.towers=1")
     if not model.communicating and model.towers == 1:
         raise UserError("model.communicating=false: needs model.towers=2; one tower has nobody to talk to")
-    if not model.communicating and model.half_kernels:
-        raise UserError("model.communicating=false: cannot be combined with model.half_kernels=true")
-    kernels = scaled_kernels(model.width, model.half_kernels, model.communicating)
+    counts = scaled_kernels(model.width, model.half_kernels, model.communicating, model.kernels, model.units)
     names = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7")
-    for name, count in zip(names, kernels, strict=True):
+    for name, count in zip(names, counts, strict=True):
         if count < 1 or count % model.towers:
             raise UserError(
                 f"model.width={model.width}: gives {name} {count} kernels, which {model.towers} towers cannot share"
             )
     try:
-        feature_map_sizes(model.input_size, model.stem_kernel_size, model.stem_stride, model.overlapping_pool)
+        stem_edges(model.input_size, model.stem_kernel_size, model.stem_stride, model.stem_padding)
+    except ValueError as error:
+        raise UserError(f"model.stem_padding={model.stem_padding}: {error}") from None
+    try:
+        feature_map_sizes(
+            model.input_size,
+            model.stem_kernel_size,
+            model.stem_stride,
+            model.overlapping_pool,
+            model.stem_padding,
+            model.without,
+        )
     except ValueError as error:
         raise UserError(f"model.input_size={model.input_size}: {error}") from None
-    if model.input_size > run.data.image_size:
+
+
+def _check_neighbour(run: RunConfig) -> None:
+    """A knob that the chosen network does not have would otherwise be ignored without a word."""
+    model, defaults = run.model, ModelConfig()
+    known = (*COMMON_KNOBS, *(ARCHITECTURES[model.architecture] or ()))
+    for item in dataclasses.fields(model):
+        value = getattr(model, item.name)
+        if item.name not in known and value != getattr(defaults, item.name):
+            raise UserError(f"model.{item.name}={value!s}: {model.architecture} has no such knob; AlexNet has")
+    smallest = SMALLEST_INPUT.get(model.architecture, 32)
+    if model.input_size < smallest:
         raise UserError(
-            f"model.input_size={model.input_size}: is larger than the stored pictures, "
-            f"data.image_size={run.data.image_size}"
+            f"model.input_size={model.input_size}: is too small for {model.architecture}, which needs {smallest}"
+        )
+    if model.architecture not in NETWORKS_WITH_CONV1 and (run.optim.conv1_milestones or run.optim.freeze_conv1_at < 1):
+        raise UserError(
+            f"optim.freeze_conv1_at={run.optim.freeze_conv1_at}: {model.architecture} has no layer conv1; "
+            "add optim.freeze_conv1_at=1 and optim.conv1_milestones=[], or choose another recipe"
         )
 
 
@@ -328,5 +439,7 @@ def _check_trainer(run: RunConfig) -> None:
         raise UserError(f"optim.batch_size={run.optim.batch_size}: cannot be shared equally by {ranks} devices")
     if trainer.precision == "16-mixed" and trainer.accelerator == "cpu":
         raise UserError("trainer.precision=16-mixed: needs a GPU; on a CPU use bf16-mixed or 32-true")
+    if sorted(run.optim.conv1_milestones) != run.optim.conv1_milestones:
+        raise UserError(f"optim.conv1_milestones={run.optim.conv1_milestones}: must be in rising order")
     if run.optim.schedule == "milestones" and sorted(run.optim.milestones) != run.optim.milestones:
         raise UserError(f"optim.milestones={run.optim.milestones}: must be in rising order")

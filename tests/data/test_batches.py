@@ -93,6 +93,14 @@ def test_colour_noise_has_the_training_pixels_covariance_times_a_hundredth() -> 
     assert np.abs(covariance - expected).max() < 0.05 * np.abs(expected).max()
 
 
+def test_colour_noise_ends_where_the_recipe_says() -> None:
+    noisy, ending, plain = (augmentation(**knobs) for knobs in ({}, {"color_noise_epochs": 67}, {"color_noise": 0.0}))
+    pictures, samples = torch.from_numpy(IMAGES[:4]), torch.arange(4)
+    for epoch, other in ((0, noisy), (66, noisy), (67, plain), (90, plain)):
+        assert torch.equal(ending(pictures, samples, epoch), other(pictures, samples, epoch))
+        assert not torch.equal(noisy(pictures, samples, epoch), plain(pictures, samples, epoch))
+
+
 def test_evaluation_sees_the_centre() -> None:
     view = augmentation().eval()(torch.from_numpy(IMAGES[:2]), torch.arange(2), 0)
     expected = (IMAGES[:2].astype(np.float32) - MEAN)[:, 3:36, 3:36].transpose(0, 3, 1, 2)

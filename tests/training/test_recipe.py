@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 from alexnet_lab.config import OptimizationConfig
-from alexnet_lab.training.recipe import make_optimizer, make_schedule
+from alexnet_lab.networks.alexnet import AlexNet
+from alexnet_lab.training.recipe import make_optimizer, make_schedule, set_exceptions
+from test_config import composed
 
 
 def rates(recipe: OptimizationConfig, steps: int) -> list[float]:
@@ -46,6 +48,68 @@ def test_milestones_of_the_original_fall_on_its_epochs() -> None:
     changes = [step / steps_an_epoch for step in range(1, len(seen)) if seen[step] != seen[step - 1]]
     assert changes == [25, 51, 79]
     assert seen[-1] == pytest.approx(0.01 / 1000)
+
+
+def rates_of_run_145(steps_an_epoch: int) -> dict[tuple[str, str], list[float]]:
+    """The four rates, of conv1 and of the rest, weights and biases, at the start of each epoch."""
+    recipe = composed("model=alexnet").optim
+    network = nn.ModuleDict({"conv1": nn.Linear(1, 1), "conv2": nn.Linear(1, 1)})
+    optimizer, steps = make_optimizer(network, recipe), recipe.epochs * steps_an_epoch
+    schedule = make_schedule(optimizer, recipe, steps)
+    seen: dict[tuple[str, str], list[float]] = {}
+    for step in range(steps):
+        set_exceptions(optimizer, recipe, step, steps)
+        if step % steps_an_epoch == 0:
+            for group in optimizer.param_groups:
+                key = ("conv1" if group["conv1"] else "others", "biases" if group["bias"] else "weights")
+                seen.setdefault(key, []).append(group["lr"])
+        optimizer.step()
+        schedule.step()
+    return seen
+
+
+def changes(values: list[float]) -> dict[int, float]:
+    """Epoch: the rate that begins there."""
+    return {epoch: values[epoch] for epoch in range(len(values)) if epoch == 0 or values[epoch] != values[epoch - 1]}
+
+
+def test_the_events_of_run_145() -> None:
+    """Its notes: 25, 51 and 79 divide; 67 divides conv1's once more; 72 freezes conv1; biases were never divided."""
+    for steps_an_epoch in (1, 10, 37):
+        seen = rates_of_run_145(steps_an_epoch)
+        expected = {
+            ("others", "weights"): {0: 0.01, 25: 1e-3, 51: 1e-4, 79: 1e-5},
+            ("others", "biases"): {0: 0.02},
+            ("conv1", "weights"): {0: 0.01, 25: 1e-3, 51: 1e-4, 67: 1e-5, 72: 0.0},
+            ("conv1", "biases"): {0: 0.02, 72: 0.0},
+        }
+        for key, values in seen.items():
+            assert changes(values) == pytest.approx(expected[key]), key
+
+
+def test_a_frozen_conv1_does_not_move() -> None:
+    torch.manual_seed(0)
+    network = AlexNet(7, width=0.125, input_size=48, stem_kernel_size=5, stem_stride=2, init_std=[0.1] * 8)
+    recipe = OptimizationConfig(freeze_conv1_at=0.5, learning_rate=1e-3)
+    optimizer = make_optimizer(network, recipe)
+    for step in range(4):
+        before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+        set_exceptions(optimizer, recipe, step, 4)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(torch.randn(4, 3, 48, 48)), torch.arange(4)).backward()
+        optimizer.step()
+        still = {name for name, parameter in network.named_parameters() if torch.equal(parameter, before[name])}
+        assert still == ({"conv1.conv.weight", "conv1.conv.bias"} if step >= 2 else set())
+
+
+def test_a_plateaus_rate_too_is_divided_for_conv1() -> None:
+    recipe = OptimizationConfig(schedule="plateau", plateau_patience=0, conv1_milestones=[0.5])
+    optimizer = make_optimizer(nn.ModuleDict({"conv1": nn.Linear(1, 1), "conv2": nn.Linear(1, 1)}), recipe)
+    schedule = make_schedule(optimizer, recipe, 100)
+    for error in (0.9, 0.9):
+        schedule.step(error)
+    set_exceptions(optimizer, recipe, 50, 100)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([1e-3, 2e-3, 1e-4, 2e-4])
 
 
 def test_a_plateau_divides_three_times_and_no_more() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -16,7 +18,8 @@ class Augmentation(nn.Module):
     Output: float32 (N, 3, crop, crop) in channels_last layout, on the scale of 0..255 pixels.
     In training mode crops start at offsets 0 .. H - crop in each direction, half are mirrored, and each
     gets sum_i(p_i a_i sqrt(l_i)), with (p_i, l_i) the eigenvectors and eigenvalues of the training
-    pixels' covariance and a_i from N(0, color_noise^2). In evaluation mode: the centre crop.
+    pixels' covariance and a_i from N(0, color_noise^2); the latter in epochs below color_noise_epochs alone.
+    In evaluation mode: the centre crop.
     """
 
     pixel_mean: Tensor
@@ -33,10 +36,12 @@ class Augmentation(nn.Module):
         random_crop: bool = True,
         flip: bool = True,
         color_noise: float = 0.1,
+        color_noise_epochs: float = math.inf,
     ) -> None:
         super().__init__()
         self.crop, self.seed = crop, seed
         self.random_crop, self.flip, self.color_noise = random_crop, flip, color_noise
+        self.color_noise_epochs = color_noise_epochs
         axes = eigenvectors * np.sqrt(np.maximum(eigenvalues, 0.0))  # column i: p_i sqrt(l_i)
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean, dtype=torch.float32), persistent=False)
         self.register_buffer("color_axes", torch.tensor(axes, dtype=torch.float32), persistent=False)
@@ -63,7 +68,7 @@ class Augmentation(nn.Module):
         batch = torch.arange(number, device=images.device)[:, None, None] * (side * side)
         x = images.reshape(-1, 3)[batch + pixels].float()
         x -= self.pixel_mean.reshape(-1, 3)[pixels]
-        if self.color_noise:
+        if self.color_noise and epoch < self.color_noise_epochs:
             shift = (normal(draws[:, 3:9]).float() * self.color_noise) @ self.color_axes.T
             x += shift[:, None, None, :]
         return x.permute(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""AlexNet: the paper's network, the original program's, and every variant that was measured.
+"""AlexNet: the paper's network, the original program's, later ones, and every variant that was measured.
 
 One definition for all of them and for both scales; `conf/model/` chooses. Pure torch.nn.
 """
@@ -12,23 +12,42 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alexnet_lab.networks.geometry import feature_map_sizes, scaled_kernels, stem_padding
+from alexnet_lab.networks.geometry import (
+    KERNELS_CONV1_TO_CONV5,
+    UNITS_FC6_AND_FC7,
+    feature_map_sizes,
+    scaled_kernels,
+    stem_edges,
+)
 from alexnet_lab.networks.local_response_norm import LocalResponseNorm
 from alexnet_lab.networks.spatial_norm import SpatialNorm
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
+LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "leaky_relu": nn.LeakyReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+}
 
 # What follows each convolution, in order. Layers that are switched off are left out.
 LAYER_ORDERS: dict[str, dict[str, tuple[str, ...]]] = {
     "original": {
         "conv1": ("lrn", "pool", "activation"),
         "conv2": ("activation", "lrn", "spatial", "pool"),
-        "conv5": ("pool", "activation"),
+        "conv5": ("lrn", "pool", "activation"),
     },
     "paper": {
         "conv1": ("activation", "lrn", "pool"),
         "conv2": ("activation", "lrn", "spatial", "pool"),
-        "conv5": ("activation", "pool"),
+        "conv5": ("activation", "lrn", "pool"),
+    },
+    "caffenet": {
+        "conv1": ("activation", "pool", "lrn"),
+        "conv2": ("activation", "pool", "lrn", "spatial"),
+        "conv5": ("activation", "pool", "lrn"),
     },
 }
 
@@ -53,6 +72,9 @@ class TowerLinear(nn.Module):
         return f"in_features={self.weight.shape[1] * self.towers}, out_features={len(self.bias)}, towers={self.towers}"
 
 
+WEIGHTED = (nn.Conv2d, nn.Linear, TowerLinear)
+
+
 class AlexNet(nn.Module):
     """Five convolutional and three fully connected layers (section 3.5, figure 2).
 
@@ -66,12 +88,20 @@ class AlexNet(nn.Module):
         self,
         num_classes: int = 1000,
         *,
+        kernels: Sequence[int] = KERNELS_CONV1_TO_CONV5,
+        units: Sequence[int] = UNITS_FC6_AND_FC7,
+        width: float = 1.0,
         towers: int = 2,
         communicating: bool = True,
         half_kernels: bool = False,
+        without: str = "none",
+        sixth_convolution: bool = False,
         lrn: bool = True,
+        lrn_layers: Sequence[int] = (1, 2),
+        lrn_per_tower: bool = True,
         lrn_size: int = 5,
         lrn_alpha: float = 1e-4,
+        lrn_alpha_convention: str = "per_window",
         lrn_beta: float = 0.75,
         lrn_k: float = 2.0,
         spatial_normalization: bool = True,
@@ -79,67 +109,100 @@ class AlexNet(nn.Module):
         layer_order: str = "original",
         activation: str = "relu",
         dropout: float = 0.5,
-        width: float = 1.0,
+        dropout_place: str = "after",
         input_size: int = 224,
         pixel_scale: float = 1.0,
         stem_kernel_size: int = 11,
         stem_stride: int = 4,
+        stem_padding: str = "ceiling",
+        initialization: str = "normal",
         init_std: Sequence[float] = (0.01, 0.01, 0.03, 0.03, 0.03, 0.01, 0.01, 0.01),
         init_bias: Sequence[float] = (0, 1, 0, 1, 1, 1, 1, 0),
     ) -> None:
         super().__init__()
-        kernels = scaled_kernels(width, half_kernels, communicating)
-        sizes = feature_map_sizes(input_size, stem_kernel_size, stem_stride, overlapping_pool)
+        counts = dict(zip(LAYERS, scaled_kernels(width, half_kernels, communicating, kernels, units), strict=False))
+        counts["conv6"] = counts["conv5"]
+        sizes = feature_map_sizes(input_size, stem_kernel_size, stem_stride, overlapping_pool, stem_padding, without)
+        before, after = stem_edges(input_size, stem_kernel_size, stem_stride, stem_padding)
         joined = 1 if communicating else towers  # groups of the layers in which towers may meet
         narrow = 0 if overlapping_pool else 1  # run 147 takes a pixel of padding from conv2 and conv5
-        edge = stem_padding(input_size, stem_kernel_size, stem_stride)
+        seen = 3  # maps or units that the next layer sees
 
-        def after(layer: str) -> OrderedDict[str, nn.Module]:
+        def followers(layer: str) -> OrderedDict[str, nn.Module]:
+            """What follows a convolution; if that is left out, its pooling alone: later maps keep their sizes."""
             made: OrderedDict[str, nn.Module] = OrderedDict()
-            for word in LAYER_ORDERS[layer_order].get(layer, ("activation",)):
-                if word == "activation":
-                    made["activation"] = ACTIVATIONS[activation]()
-                elif word == "pool":
+            normalized = lrn and layer != without and int(layer[-1]) in lrn_layers
+            for word in LAYER_ORDERS[layer_order].get(layer, ("activation", "lrn")):
+                if word == "pool":
                     made["pool"] = nn.MaxPool2d(3 if overlapping_pool else 2, stride=2, ceil_mode=True)
-                elif word == "lrn" and lrn:
-                    made["lrn"] = LocalResponseNorm(lrn_size, lrn_alpha, lrn_beta, lrn_k, groups=towers)
-                elif word == "spatial" and lrn and spatial_normalization:
+                elif word == "activation" and layer != without:
+                    made["activation"] = ACTIVATIONS[activation]()
+                elif word == "lrn" and normalized:
+                    alpha = lrn_alpha * (lrn_size if lrn_alpha_convention == "per_element" else 1)
+                    made["lrn"] = LocalResponseNorm(lrn_size, alpha, lrn_beta, lrn_k, towers if lrn_per_tower else 1)
+                elif word == "spatial" and normalized and spatial_normalization:
                     made["spatial"] = SpatialNorm()
             return made
 
-        def convolution(layer: int, kernel_size: int, groups: int, stride: int = 1, padding: int = 0) -> nn.Sequential:
-            seen = 3 if layer == 1 else kernels[layer - 2]
-            conv = nn.Conv2d(seen, kernels[layer - 1], kernel_size, stride, padding, groups=groups)
-            return nn.Sequential(OrderedDict(conv=conv, **after(f"conv{layer}")))
+        def convolution(layer: str, kernel_size: int, groups: int, stride: int = 1, padding: int = 0) -> nn.Sequential:
+            nonlocal seen
+            if layer == without:
+                return nn.Sequential(followers(layer))
+            conv = nn.Conv2d(seen, counts[layer], kernel_size, stride, padding, groups=groups)
+            seen = counts[layer]
+            return nn.Sequential(OrderedDict(conv=conv, **followers(layer)))
 
-        def fully_connected(seen: int, units: int) -> nn.Sequential:
+        def fully_connected(layer: str) -> nn.Sequential:
+            nonlocal seen
+            if layer == without:
+                return nn.Sequential()
+            units = counts[layer]
             linear = nn.Linear(seen, units) if joined == 1 else TowerLinear(seen, units, joined)
-            layers = OrderedDict(linear=linear, activation=ACTIVATIONS[activation](), dropout=nn.Dropout(dropout))
-            return nn.Sequential(layers)
+            seen = units
+            layers = {"linear": linear, "activation": ACTIVATIONS[activation]()}
+            drop = {"dropout": nn.Dropout(dropout)}
+            return nn.Sequential(OrderedDict(drop | layers if dropout_place == "before" else layers | drop))
 
         self.pixel_scale = pixel_scale
-        self.stem_edge = nn.ZeroPad2d((0, edge, 0, edge)) if edge else nn.Identity()
-        self.conv1 = convolution(1, stem_kernel_size, groups=1, stride=stem_stride)
-        self.conv2 = convolution(2, 5, groups=towers, padding=2 - narrow)
-        self.conv3 = convolution(3, 3, groups=joined, padding=1)
-        self.conv4 = convolution(4, 3, groups=towers, padding=1)
-        self.conv5 = convolution(5, 3, groups=towers, padding=1 - narrow)
-        self.fc6 = fully_connected(kernels[4] * sizes[-1] ** 2, kernels[5])
-        self.fc7 = fully_connected(kernels[5], kernels[6])
-        self.fc8 = nn.Linear(kernels[6], num_classes)
-        self.initialize(init_std, init_bias)
+        self.stem_edge = nn.ZeroPad2d((0, after, 0, after)) if after > before else nn.Identity()
+        self.conv1 = convolution("conv1", stem_kernel_size, groups=1, stride=stem_stride, padding=before)
+        self.conv2 = convolution("conv2", 5, groups=towers, padding=2 - narrow)
+        self.conv3 = convolution("conv3", 3, groups=joined, padding=1)
+        self.conv4 = convolution("conv4", 3, groups=towers, padding=1)
+        self.conv5 = convolution("conv5", 3, groups=towers, padding=1 - narrow)
+        # Over the last pooling layer (section 6.1). The original's runs 146 say how: both towers, 3 x 3, ReLU.
+        self.conv6 = convolution("conv6", 3, groups=joined, padding=1) if sixth_convolution else nn.Sequential()
+        seen *= sizes[-1] ** 2
+        self.fc6 = fully_connected("fc6")
+        self.fc7 = fully_connected("fc7")
+        self.fc8 = nn.Linear(seen, num_classes)
+        self.initialize(initialization, init_std, init_bias)
 
     def weighted_layers(self) -> list[nn.Module]:
-        """The eight layers that have weights, conv1 to fc8."""
-        kinds = (nn.Conv2d, nn.Linear, TowerLinear)
-        return [module for module in self.modules() if isinstance(module, kinds)]
+        """The layers that have weights, in order: conv1 to fc8, without those that are left out."""
+        return [module for module in self.modules() if isinstance(module, WEIGHTED)]
 
     @torch.no_grad()
-    def initialize(self, std: Sequence[float], bias: Sequence[float]) -> None:
-        """Weights from N(0, std^2), biases constant, a value for each of conv1 to fc8 (section 5)."""
-        for layer, deviation, constant in zip(self.weighted_layers(), std, bias, strict=True):
-            nn.init.normal_(layer.weight, 0.0, deviation)  # type: ignore[arg-type]
-            nn.init.constant_(layer.bias, constant)  # type: ignore[arg-type]
+    def initialize(self, initialization: str, std: Sequence[float], bias: Sequence[float]) -> None:
+        """normal: weights from N(0, std^2), biases constant, a value for each of conv1 to fc8 (section 5).
+
+        conv6 starts as conv5 does, as in the original program. glorot: Keras's start, biases 0; pytorch: PyTorch's.
+        """
+        values = dict(zip(LAYERS, zip(std, bias, strict=True), strict=True))
+        values["conv6"] = values["conv5"]
+        for name, layer in self.named_modules():
+            if not isinstance(layer, WEIGHTED):
+                continue
+            if initialization == "normal":
+                deviation, constant = values[name.split(".")[0]]
+                nn.init.normal_(layer.weight, 0.0, deviation)
+                nn.init.constant_(layer.bias, constant)  # type: ignore[arg-type]
+            elif initialization == "glorot":
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+            elif isinstance(layer, TowerLinear):  # PyTorch has initialized its own, uniformly to 1 / sqrt(fan_in)
+                for parameter in (layer.weight, layer.bias):
+                    nn.init.uniform_(parameter, -(layer.weight.shape[1] ** -0.5), layer.weight.shape[1] ** -0.5)
 
     def features(self, x: Tensor) -> Tensor:
         """The last hidden layer's activations, (N, units of fc7)."""
@@ -151,6 +214,7 @@ class AlexNet(nn.Module):
         x = self.conv3(x)  # (N, 384, 13, 13)
         x = self.conv4(x)  # (N, 384, 13, 13)
         x = self.conv5(x)  # (N, 256, 6, 6)
+        x = self.conv6(x)  # the same without a sixth convolution
         x = self.fc6(x.flatten(1))  # (N, 4096)
         return self.fc7(x)  # (N, 4096)
 

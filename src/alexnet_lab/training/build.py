@@ -6,13 +6,24 @@ import dataclasses
 
 from torch import nn
 
-from alexnet_lab.config import ModelConfig
+from alexnet_lab.config import ARCHITECTURES, ModelConfig
 from alexnet_lab.networks.alexnet import AlexNet
+from alexnet_lab.networks.cifar10_net import Cifar10Net
+from alexnet_lab.networks.lenet5 import LeNet5
 
-NOT_THE_NETWORKS = ("name", "stored_size")  # knobs of the group that the network itself does not have
+NOT_THE_NETWORKS = ("name", "architecture", "stored_size")  # knobs of the group that no network has itself
+OWN: dict[str, type[nn.Module]] = {"alexnet": AlexNet, "lenet5": LeNet5, "cifar10_net": Cifar10Net}
 
 
 def build_network(model: ModelConfig, num_classes: int) -> nn.Module:
     """The network that the configuration describes, freshly initialized from torch's random state."""
     knobs = {item.name: getattr(model, item.name) for item in dataclasses.fields(model)}
-    return AlexNet(num_classes, **{name: value for name, value in knobs.items() if name not in NOT_THE_NETWORKS})
+    own = ARCHITECTURES[model.architecture]  # None: all
+    names = knobs.keys() - NOT_THE_NETWORKS if own is None else {"input_size", "pixel_scale", *own}
+    if model.architecture in OWN:
+        return OWN[model.architecture](num_classes, **{name: knobs[name] for name in names})
+
+    from alexnet_lab.networks.torchvision_networks import TorchvisionNetwork  # its import takes a second
+
+    options = {name: knobs[name] for name in names - {"input_size"}}
+    return TorchvisionNetwork(model.architecture, num_classes, **options)

@@ -14,7 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from alexnet_lab.config import OptimizationConfig
 from alexnet_lab.data.augmentation import Augmentation
 from alexnet_lab.data.batches import Batch
-from alexnet_lab.training.recipe import for_lightning, make_optimizer, make_schedule
+from alexnet_lab.training.recipe import for_lightning, make_optimizer, make_schedule, set_exceptions
 
 
 class Classifier(lightning.LightningModule):
@@ -45,6 +45,10 @@ class Classifier(lightning.LightningModule):
     def forward(self, x: Tensor) -> Tensor:
         return self.network(x)
 
+    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
+        optimizer: Any = self.trainer.optimizers[0]
+        set_exceptions(optimizer, self.recipe, self.trainer.global_step, self.steps)
+
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         logits = self.network(self.augmentation(batch.images, batch.samples, self.current_epoch))
         loss = F.cross_entropy(logits, batch.labels)
@@ -71,5 +75,5 @@ class Classifier(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = make_optimizer(self.network, self.recipe)
-        steps = int(self.trainer.estimated_stepping_batches)
-        return for_lightning(optimizer, make_schedule(optimizer, self.recipe, steps))
+        self.steps = int(self.trainer.estimated_stepping_batches)
+        return for_lightning(optimizer, make_schedule(optimizer, self.recipe, self.steps))

@@ -65,6 +65,7 @@ def train(run: RunConfig, folder: Path, overrides: list[str]) -> None:
         random_crop=run.data.random_crop,
         flip=run.data.flip,
         color_noise=run.data.color_noise,
+        color_noise_epochs=round(run.optim.color_noise_until * run.trainer.max_epochs),
     )
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     classifier = Classifier(network, augmentation, run.optim, data.num_classes, run.model.input_size)

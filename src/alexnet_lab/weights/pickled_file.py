@@ -1,0 +1,56 @@
+"""Files of torch.save, read without running what they may ask to run."""
+
+from __future__ import annotations
+
+import re
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from alexnet_lab.errors import UserError
+from alexnet_lab.weights.trained_network import check_file
+
+ZIP = b"PK\x03\x04"
+LEGACY_PICKLE = b"\x80"  # torch.save before PyTorch 1.6
+
+
+def is_pickled(head: bytes) -> bool:
+    """Whether a file that begins so can have been written by torch.save."""
+    return head.startswith((ZIP, LEGACY_PICKLE))
+
+
+def read_pickled(path: Path) -> Any:
+    """What torch.save wrote, on the CPU: tensors and plain containers, nothing else.
+
+    Raises UserError for a file that asks for any other Python object, is damaged, or unpacks to more than it holds.
+    """
+    check_file(path)
+    _check_archive(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about ways of pickling: either it is read, or one line says why not
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged or hostile file may fail anywhere in there, and never mends by a traceback
+        asked = re.search(r"(?:GLOBAL|class|function) ((?:\w+\.)+\w+)", str(error))
+        if asked:
+            reason = f"it holds Python objects ({asked[1]:.80}) where weights are tensors alone"
+            raise UserError(f"{path}: refused, {reason}") from None
+        raise UserError(f"{path}: cannot be read; it is damaged, cut short, or not a file of weights") from None
+
+
+def _check_archive(path: Path) -> None:
+    """torch.save stores without compression: what unpacks to more than the file's size is not its work."""
+    with path.open("rb") as file:
+        if file.read(4) != ZIP:
+            return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, UnicodeDecodeError, EOFError):
+        raise UserError(f"{path}: is damaged or cut short") from None
+    unpacked = sum(entry.file_size for entry in entries)
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries) or unpacked > path.stat().st_size:
+        raise UserError(f"{path}: refused, it would unpack to {unpacked} bytes; files of weights are not compressed")

@@ -1,0 +1,44 @@
+"""A trained network as a file for this program or another.
+
+python src/export.py run=DIR format=safetensors|onnx|state_dict out=FILE [checkpoint=best|last]
+python src/export.py weights=FILE format=... out=FILE      from a file that src/import_weights.py wrote
+"""
+
+import sys
+
+from alexnet_lab import command_line
+from alexnet_lab.errors import UserError
+from alexnet_lab.weights.request import choice, path, read_arguments
+from alexnet_lab.weights.whole_file import check_writable
+
+KEYS = {"run": "", "weights": "", "format": None, "out": None, "checkpoint": ""}
+
+
+def export() -> None:
+    asked = read_arguments(sys.argv[1:], KEYS)
+    if bool(asked["run"]) == bool(asked["weights"]):
+        raise UserError("run=DIR or weights=FILE: one of the two must be given")
+    if asked["weights"] and asked["checkpoint"]:
+        raise UserError("checkpoint=: a file of weights holds one network; drop it")
+    choice("format", asked["format"], ("safetensors", "onnx", "state_dict"))
+    choice("checkpoint", asked["checkpoint"] or "best", ("best", "last"))
+    out = path(asked["out"])
+    check_writable(out)
+
+    from alexnet_lab.weights.exporting import FORMATS  # here, because torch takes seconds to load
+    from alexnet_lab.weights.importing import import_weights
+    from alexnet_lab.weights.run_folder import load_run
+
+    if asked["run"]:
+        trained = load_run(path(asked["run"]), asked["checkpoint"] or "best")
+    else:
+        trained = import_weights(path(asked["weights"]))
+    FORMATS[asked["format"]](trained, out)
+    print(f"{out}: {trained.model.name}, {trained.num_classes} classes")
+
+
+if __name__ == "__main__":
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(__doc__)
+    else:
+        command_line.run(export)

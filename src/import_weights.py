@@ -1,0 +1,31 @@
+"""Another program's AlexNet as a file of weights for this one.
+
+python src/import_weights.py file=alexnet-owt-7be5be79.pth out=alexnet_torchvision.safetensors
+python src/import_weights.py file=bvlc_alexnet.caffemodel out=alexnet_caffe.safetensors
+"""
+
+import sys
+
+from alexnet_lab import command_line
+from alexnet_lab.weights.request import path, read_arguments
+from alexnet_lab.weights.whole_file import check_writable
+
+
+def convert() -> None:
+    asked = read_arguments(sys.argv[1:], {"file": None, "out": None})
+    out = path(asked["out"])
+    check_writable(out)
+
+    from alexnet_lab.weights import safetensors_file  # here, because torch takes seconds to load
+    from alexnet_lab.weights.importing import import_weights
+
+    trained = import_weights(path(asked["file"]))
+    safetensors_file.save(trained, out)
+    print(f"{out}: {trained.model.name}, {trained.num_classes} classes")
+
+
+if __name__ == "__main__":
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(__doc__)
+    else:
+        command_line.run(convert)

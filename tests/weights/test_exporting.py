@@ -1,0 +1,171 @@
+"""What is exported says the same wherever it is read."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import safetensors
+import torch
+import torchvision
+from omegaconf import OmegaConf
+from random_networks import logits, pixels, trained
+from torch.testing import assert_close
+
+from alexnet_lab.errors import UserError
+from alexnet_lab.weights import safetensors_file, whole_file
+from alexnet_lab.weights.exporting import FORMATS, plain_state_dict
+from alexnet_lab.weights.run_folder import load_run
+from conftest import SOURCE, one_thread
+
+DOCUMENT = SOURCE.parent / "docs" / "weights.md"
+ALEXNETS = {
+    "mini": {},
+    "alexnet": {"width": 0.125},
+    "alexnet_caffe": {"width": 0.125},
+    "alexnet_torchvision": {"width": 0.125},
+    "alexnet that never communicates": {"width": 0.125, "communicating": False},
+}
+
+# The document's table of what changes in its script.
+PAPERS_ORDER = {
+    "pool(lrn(conv(F.pad(x, (0, 3, 0, 3)), 1, stride=4))).relu()": "pool(lrn(conv(x, 1, stride=4).relu()))",
+    "pool(conv(x, 5, padding=1, groups=2)).relu()": "pool(conv(x, 5, padding=1, groups=2).relu())",
+    "pool(spatial(": "pool((",
+}
+SCRIPT_CHANGES = {
+    "alexnet": {},
+    "alexnet_caffe": PAPERS_ORDER | {"x.chunk(2, 1)": "x.chunk(1, 1)", "0.75, 2.0": "0.75, 1.0"},
+    "alexnet_torchvision": PAPERS_ORDER
+    | {"conv(x, 1, stride=4)": "conv(x * 0.01735, 1, stride=4, padding=2)", "groups=2": "groups=1", "lrn(": "("},
+    "mini": {"F.pad(x, (0, 3, 0, 3)), 1, stride=4": "F.pad(x / 64, (0, 1, 0, 1)), 1, stride=2", "1e-4": "0.0064"},
+}
+
+
+def test_a_run_comes_out_as_it_was_validated(program, small, tmp_path: Path) -> None:
+    assert program("train.py", *small, "sweep=mine").returncode == 0
+    [folder] = (tmp_path / "runs" / "mine").iterdir()
+    answer = program("export.py", f"run={folder}", "format=safetensors", "out=best.safetensors")
+    assert (answer.returncode, answer.stderr) == (0, ""), answer.stderr
+    assert "mini, 7 classes" in answer.stdout
+
+    run = OmegaConf.load(folder / "config.yaml")
+    exported = safetensors_file.load(tmp_path / "best.safetensors")
+    assert dataclasses.asdict(exported.model) == OmegaConf.to_container(run.model)
+    [store] = [path.parent for path in Path(run.data.store_root).glob("*-7c-*/manifest.json")]
+    assert exported.class_names == json.loads((store / "manifest.json").read_text())["class_names"]
+
+    # Centre crops, the mean picture subtracted: the errors that the run itself wrote down.
+    images, labels = (np.load(store / f"val_{what}.npy") for what in ("images", "labels"))
+    assert exported.pixel_mean is not None
+    centred = (torch.tensor(images).float() - exported.pixel_mean)[:, 8:56, 8:56].permute(0, 3, 1, 2)
+    wrong = (logits(exported.network, centred).argmax(1) != torch.tensor(labels)).double().mean()
+    result = json.loads((folder / "result.json").read_text())
+    assert float(wrong) == pytest.approx(result["metrics"]["best_val_top1_error"], abs=1e-6)
+
+    state = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    for name, tensor in load_run(folder, "last").network.state_dict().items():
+        assert torch.equal(tensor, state[f"network.{name}"])
+
+    # Without the pictures: a warning, and the weights alone.
+    run.data.store_root = "moved"
+    OmegaConf.save(run, folder / "config.yaml")
+    alone = load_run(folder)
+    assert (alone.pixel_mean, alone.class_names) == (None, None)
+
+
+@pytest.mark.parametrize("name", ALEXNETS)
+def test_onnxruntime_says_the_same(name: str, tmp_path: Path) -> None:
+    network = trained(name.split()[0], **ALEXNETS[name])
+    network = dataclasses.replace(network, pixel_mean=torch.tensor([120.0, 115.0, 100.0]))
+    FORMATS["onnx"](network, tmp_path / "network.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "network.onnx", providers=["CPUExecutionProvider"])
+    for number in (1, 3):
+        x = pixels(network.model.input_size, number) - 110
+        expected = logits(network.network, x)
+        assert expected.std() > 0.1
+        [found] = session.run(["logits"], {"images": x.numpy()})
+        assert_close(torch.from_numpy(found), expected, rtol=0, atol=1e-4)
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert json.loads(metadata["pixel_mean"]) == [120.0, 115.0, 100.0]
+    assert json.loads(metadata["alexnet_lab"])["model"] == dataclasses.asdict(network.model)
+
+
+def test_the_documented_script_reads_the_state_dict_without_this_project(tmp_path: Path) -> None:
+    found = re.search(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    assert found is not None
+    expected = {}
+    for name, changes in SCRIPT_CHANGES.items():
+        network = trained(name, width=0.125)
+        folder = tmp_path / name
+        folder.mkdir()
+        FORMATS["state_dict"](network, folder / "alexnet.pt")
+        x = pixels(network.model.input_size) - 110
+        torch.save(x, folder / "x.pt")
+        expected[name] = logits(network.network, x)
+        script = found[1]
+        for old, new in changes.items():
+            assert old in script
+            script = script.replace(old, new)
+        (folder / "script.py").write_text(script + "\ntorch.save(alexnet(torch.load('x.pt')), 'logits.pt')\n")
+    run_all = "import os, runpy, sys\nsys.modules['alexnet_lab'] = None  # its import now fails\n"
+    run_all += "for name in sys.argv[1:]: os.chdir(name); runpy.run_path('script.py'); os.chdir('..')\n"
+    subprocess.run([sys.executable, "-c", run_all, *expected], cwd=tmp_path, check=True, env=one_thread())
+    for name, logits_here in expected.items():
+        assert logits_here.std() > 0.1
+        assert_close(torch.load(tmp_path / name / "logits.pt"), logits_here, rtol=1e-5, atol=1e-5)
+
+
+def test_torchvision_takes_the_state_dict_of_its_network() -> None:
+    network = trained("resnet18", 7)
+    theirs = torchvision.models.resnet18(num_classes=7).eval()
+    theirs.load_state_dict(plain_state_dict(network))
+    x = pixels(64) - 110
+    assert_close(logits(theirs, x * network.model.pixel_scale), logits(network.network, x))
+
+
+def test_onnx_says_which_package_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(UserError, match="onnxscript is not installed; pip install onnx onnxscript"):
+        FORMATS["onnx"](trained("mini"), tmp_path / "network.onnx")
+
+
+@pytest.mark.parametrize("name", ["mini", "lenet5", "resnet18"])
+def test_safetensors_keep_everything_and_are_the_same_bytes_each_time(name: str, tmp_path: Path) -> None:
+    network = dataclasses.replace(
+        trained(name), class_names=list("abcdefg"), pixel_mean=torch.rand(64, 64, 3, generator=torch.Generator())
+    )
+    for file in ("one", "two"):
+        safetensors_file.save(network, tmp_path / file)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    again = safetensors_file.load(tmp_path / "one")
+    assert not again.network.training
+    assert (again.model, again.num_classes, again.class_names) == (network.model, 7, list("abcdefg"))
+    assert torch.equal(again.pixel_mean, network.pixel_mean)
+    for key, tensor in network.network.state_dict().items():
+        assert torch.equal(again.network.state_dict()[key], tensor)
+    assert not any(tensor.is_meta for tensor in (*again.network.parameters(), *again.network.buffers()))
+    x = pixels(network.model.input_size) - 110
+    assert torch.equal(logits(again.network, x), logits(network.network, x))
+    with safetensors.safe_open(tmp_path / "one", "pt") as file:
+        assert json.loads(file.metadata()["alexnet_lab"])["model"]["name"] == name
+
+
+def test_a_file_that_cannot_be_finished_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "weights"
+    whole_file.write_bytes(file, b"old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(whole_file.os, "fsync", full)
+    with pytest.raises(UserError, match="weights: could not be written \\(No space left on device\\)"):
+        whole_file.write_bytes(file, b"new")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("weights", b"old")]
