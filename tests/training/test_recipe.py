@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -126,3 +128,13 @@ def test_a_plateau_divides_three_times_and_no_more() -> None:
 
 def test_constant_stays() -> None:
     assert set(rates(OptimizationConfig(schedule="constant"), 10)) == {0.01}
+
+
+def test_a_run_ends_with_the_rates_of_run_145(program, small, tmp_path: Path) -> None:
+    answer = program("train.py", *small, "optim=original", "optim.batch_size=32", "sweep=events")
+    assert answer.returncode == 0, answer.stderr
+    [folder] = (tmp_path / "runs" / "events").iterdir()
+    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    groups = checkpoint["optimizer_states"][0]["param_groups"]
+    # Weights, biases, conv1's weights, conv1's biases: what the original's parameter file says in the end.
+    assert [group["lr"] for group in groups] == pytest.approx([1e-5, 0.02, 0.0, 0.0])
