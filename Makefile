@@ -1,6 +1,6 @@
 # `make help` lists the targets. Every target sets up its environment by itself when it is missing or stale.
 
-SEEDS     ?= 3
+SEEDS     ?=
 JOBS      ?=
 DATA      ?= fractals
 DATA_ROOT ?=
@@ -44,7 +44,7 @@ endif
 	@touch $@
 
 reproduce-table: $(READY) ## train every variant of the paper's ablation table and print the table
-	@$(RUN) src/reproduce.py experiment=ablations seeds=$(SEEDS) $(if $(JOBS),jobs=$(JOBS)) data=$(DATA) \
+	@$(RUN) src/reproduce.py experiment=ablations $(if $(SEEDS),seeds=$(SEEDS)) $(if $(JOBS),jobs=$(JOBS)) data=$(DATA) \
 	    $(if $(DATA_ROOT),"data.root='$(DATA_ROOT)'") $(if $(filter-out 1,$(DEVICES)),trainer=ddp trainer.devices=$(DEVICES)) $(ARGS)
 
 test: $(READY) check ## style, types and the whole test suite

@@ -22,7 +22,11 @@ def reproduce() -> None:
     request = read_request(sys.argv[1:])
     experiment = load_experiment(request.experiment)
     train = [sys.executable, str(Path(__file__).with_name("train.py")), "-m"]
-    code = subprocess.run([*train, *request.overrides(experiment)]).returncode
+    sweep = subprocess.Popen([*train, *request.overrides(experiment)])
+    try:
+        code = sweep.wait()
+    except KeyboardInterrupt:
+        sys.exit(sweep.wait())  # it has been interrupted too, and ends its jobs
     if code:
         sys.exit(code)
     folder = RUNS / request.sweep

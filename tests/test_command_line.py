@@ -53,6 +53,7 @@ WRONG = {
     "-m model.lrn=true,false model.towers=1,3": "model.towers=3",
     "-m model.lrn=true,true": "same name",
     "-m model.lrn=true,false hydra.launcher.jobs=0": "hydra.launcher.jobs=0",
+    "-m sweep=a,b": "names one sweep",
     "-m hydra.sweeper.experiment=ablation": "choose from ablations",
     "model.lrn": "cannot be read",
     "model.lrn=[true": "cannot be read",
@@ -90,6 +91,9 @@ def test_the_request_of_reproduce_is_checked(program, tmp_path: Path) -> None:
         "jobs=two": "jobs=two: must be a whole number",
         "experiment=nothing": "no such experiment",
         "seed=3": "seeds=N",
+        "++seed=3": "seeds=N",
+        "model.dropout=0,0.5": "one value for all of its runs",
+        "sweep='x'": "plain folder name",
         "loud": "cannot be read",
         "model.lnr=true": "did you mean model.lrn?",
     }.items():

@@ -23,21 +23,21 @@ def test_a_sweep_makes_a_folder_a_job_and_is_not_done_twice(program, small, tmp_
     assert "2 of 2 jobs ended" in answer.stderr
 
     folders = {folder.name: folder for folder in (tmp_path / "runs" / "a").iterdir()}
-    assert set(folders) == {"model.lrn-True", "model.lrn-False"}
+    assert set(folders) == {"model.lrn-true", "model.lrn-false"}
     for name, folder in folders.items():
-        lrn = name.endswith("True")
+        lrn = name.endswith("true")
         assert OmegaConf.load(folder / "config.yaml").model.lrn is lrn
         result = json.loads((folder / "result.json").read_text())
         assert result["config"]["model"]["lrn"] is lrn
         assert f"val top-1 error {100 * result['metrics']['val_top1_error']:.1f} %" in answer.stderr
 
     before = {name: (folder / "result.json").stat().st_mtime_ns for name, folder in folders.items()}
-    shutil.rmtree(folders["model.lrn-False"])
+    shutil.rmtree(folders["model.lrn-false"])
     again = program("train.py", *command)
     assert again.returncode == 0
     assert "1 of 2 jobs are complete already" in again.stderr
-    assert (folders["model.lrn-True"] / "result.json").stat().st_mtime_ns == before["model.lrn-True"]
-    assert (folders["model.lrn-False"] / "result.json").exists()
+    assert (folders["model.lrn-true"] / "result.json").stat().st_mtime_ns == before["model.lrn-true"]
+    assert (folders["model.lrn-false"] / "result.json").exists()
 
     other = program("train.py", *command, "model.dropout=0.1")
     assert other.returncode == 2

@@ -12,9 +12,10 @@ from scipy import stats
 
 from alexnet_lab.errors import UserError
 from alexnet_lab.experiments.experiment import load_experiment
+from alexnet_lab.experiments.run_folders import job_name
 from alexnet_lab.experiments.statistics import estimate, paired_difference
 from alexnet_lab.reports.ablation_table import make_rows, markdown, write_table
-from alexnet_lab.reports.collect import collect, run_name
+from alexnet_lab.reports.collect import collect
 
 BASE = {0: 0.20, 1: 0.24, 2: 0.22}
 WORSE = {0: 0.30, 1: 0.35, 2: 0.32}
@@ -23,7 +24,7 @@ SAME = {0: 0.21, 1: 0.22, 2: 0.23}
 
 def result(error: float, seed: int) -> dict[str, object]:
     metrics = {"val_top1_error": error, "val_top5_error": error / 2}
-    return {"status": "completed", "seed": seed, "parameters": 1000 + seed, "metrics": metrics}
+    return {"status": "completed", "seed": seed, "parameters": 1000 + seed, "metrics": metrics, "config": {}}
 
 
 def runs() -> dict[str, dict[int, dict[str, object]]]:
@@ -85,13 +86,13 @@ def test_a_result_that_is_no_error_is_refused() -> None:
 
 def test_collecting_takes_finished_runs_alone(tmp_path: Path) -> None:
     for seed, status in ((0, "completed"), (1, "failed")):
-        folder = tmp_path / run_name("base", seed)
+        folder = tmp_path / job_name("base", [f"seed={seed}"])
         folder.mkdir()
         (folder / "result.json").write_text(json.dumps(result(0.2, seed) | {"status": status}))
     found = collect(tmp_path, load_experiment("ablations"), [0, 1, 2])
     assert list(found["base"]) == [0]
     assert found["no-lrn"] == {}
 
-    (tmp_path / run_name("base", 0) / "result.json").write_text("{")
-    with pytest.raises(UserError, match="cannot be read"):
+    (tmp_path / job_name("base", ["seed=0"]) / "result.json").write_text("{")
+    with pytest.raises(UserError, match="is damaged"):
         collect(tmp_path, load_experiment("ablations"), [0])

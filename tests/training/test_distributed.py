@@ -40,6 +40,8 @@ def test_two_devices_train_as_one_does(program, small, tmp_path: Path) -> None:
     logs = [(two / name).read_text() for name in ("train.log", "train_ddp_process_1.log")]
     configurations = [log.split("configuration:\n")[1].split("\n\n")[0] for log in logs]
     assert configurations[0] == configurations[1]
+    assert "rank 0 draws dropout from seed 0" in logs[0]
+    assert "rank 1 draws dropout from seed 4294967296" in logs[1]
 
 
 def test_a_killed_rank_ends_its_own_job_alone(small, tmp_path: Path) -> None:
@@ -51,7 +53,7 @@ def test_a_killed_rank_ends_its_own_job_alone(small, tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    first, second = (tmp_path / "runs" / "killed" / f"model.lrn-{value}" for value in ("True", "False"))
+    first, second = (tmp_path / "runs" / "killed" / f"model.lrn-{value}" for value in ("true", "false"))
     wait_for(lambda: (first / "metrics.csv").exists() and len(training_losses(first)) >= 3)
     rank_one = [pid for pid, command in processes().items() if first.name in command and "ddp_process_1" in command]
     assert len(rank_one) == 1
@@ -60,7 +62,7 @@ def test_a_killed_rank_ends_its_own_job_alone(small, tmp_path: Path) -> None:
     stderr = sweep.communicate(timeout=240)[1]
 
     assert sweep.returncode == 2
-    assert "1 of 2 jobs failed: model.lrn-True" in stderr
+    assert "1 of 2 jobs failed: model.lrn-true" in stderr
     assert not (first / "result.json").exists()
     assert json.loads((second / "result.json").read_text())["status"] == "completed"
     assert not [command for command in processes().values() if "sweep=killed" in command]

@@ -78,11 +78,12 @@ def test_it_trains_on_a_folder_of_pictures_of_any_size_and_mode(program, tmp_pat
                 ending = "png" if mode in ("RGBA", "P", "1") else "JPEG" if index % 2 else "jpg"
                 picture.save(folder / f"{index}.{ending}")
 
-    pictures = ("data=folder", f"data.root={tmp_path / 'leaves'}", "optim.batch_size=8")
+    pictures = ("data=folder", f"data.root={tmp_path / 'leaves'}", "optim.batch_size=64")
     answer = program("train.py", *pictures, "trainer.max_epochs=2", "sweep=leaves")
 
     assert answer.returncode == 0, answer.stderr
     [folder] = (tmp_path / "runs" / "leaves").iterdir()
+    assert "batches of 36, because there are only 36 training pictures" in (folder / "train.log").read_text()
     assert json.loads((folder / "result.json").read_text())["metrics"]["val_top5_error"] == 0  # of three classes
 
 

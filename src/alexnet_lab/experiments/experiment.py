@@ -44,6 +44,7 @@ class Experiment:
     claim: str = MISSING
     section: str = MISSING
     base: str = MISSING
+    seeds: int = MISSING
     cost: str = MISSING
     command: str = MISSING
     overrides_for_data: dict[str, list[str]] = field(default_factory=dict)

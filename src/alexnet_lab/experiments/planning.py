@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from alexnet_lab.door import check_job
 from alexnet_lab.errors import UserError
 from alexnet_lab.experiments.experiment import load_experiment
-from alexnet_lab.experiments.run_folders import RUNS, folder_name, readable, sweep_name
+from alexnet_lab.experiments.run_folders import RUNS, job_name, sweep_name
 from alexnet_lab.training.result import configuration, read_result
 
 # Settings that change where or how visibly a run computes, not what it computes.
@@ -20,7 +20,6 @@ NOT_PART_OF_A_RESULT = (
     "logger",
     "trainer.progress_bar",
     "trainer.log_every_n_steps",
-    "data.root",
     "data.store_root",
 )
 
@@ -51,6 +50,8 @@ def plan_sweep(
         variants = {name: variant.overrides for name, variant in load_experiment(experiment).variants.items()}
     combinations = [(name, own, list(line)) for name, own in variants.items() for line in product]
     swept = _swept(product)
+    if any(text.startswith("sweep=") for text in swept):
+        raise UserError("sweep=: names one sweep; give several values to other keys")
     sweep = next((text.split("=", 1)[1] for text in product[0] if text.startswith("sweep=")), None)
     if sweep is None:
         sweep = experiment or sweep_name([text for line in product for text in line])
@@ -58,12 +59,10 @@ def plan_sweep(
     for variant, own, line in combinations:
         # An experiment's runs always carry their seed, so that more seeds later find the first ones.
         varying = [text for text in line if text in swept or (variant and text.startswith("seed="))]
-        name = readable("_".join([*([variant] if variant else []), *(readable(text) for text in varying)]))
-        if not variant and not varying:
-            name = folder_name(line)
+        name = job_name(variant, varying if variant or varying else line)
         named = [text for text in line if not text.startswith("sweep=")]
-        overrides = [*own, *named, f"sweep={sweep}", f"hydra.sweep.subdir={name}"]
-        jobs.append(PlannedJob(name, overrides))
+        # What makes a variant comes last: no override may turn its row into another's.
+        jobs.append(PlannedJob(name, [*named, *own, f"sweep={sweep}", f"hydra.sweep.subdir={name}"]))
     folder = RUNS / sweep.strip("'\"")
     seen: set[str] = set()
     for job in jobs:
@@ -74,7 +73,7 @@ def plan_sweep(
         seen.add(job.name)
         run = check_job(compose(job.overrides))
         result = read_result(folder / job.name)
-        if result is not None and (difference := _difference(result.get("config", {}), configuration(run))):
+        if result is not None and (difference := _difference(result["config"], configuration(run))):
             raise UserError(
                 f"{folder / job.name}: was made with {difference}; choose another sweep=NAME, or remove that folder"
             )

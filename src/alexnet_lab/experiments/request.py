@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
 from alexnet_lab.errors import UserError
-from alexnet_lab.experiments.experiment import Experiment
+from alexnet_lab.experiments.experiment import Experiment, load_experiment
 
 OWN_KEYS = ("experiment", "seeds", "jobs", "sweep", "data")
 
 
 @dataclass
 class Request:
-    """experiment: a file of experiments/; seeds: how many, from 0; jobs: at the same time, None for automatic."""
+    """experiment: a file of experiments/; seeds: how many, from 0; jobs: at the same time, None for automatic.
+
+    passed_on: overrides for every run, of which none is a sweep.
+    """
 
     experiment: str = "ablations"
-    seeds: int = 3
+    seeds: int = 0
     jobs: int | None = None
     sweep: str = ""
     data: str = "fractals"
@@ -54,12 +59,19 @@ def read_request(arguments: list[str]) -> Request:
     request = Request(passed_on=passed_on)
     request.experiment = own.get("experiment", request.experiment)
     request.data = own.get("data", request.data)
-    request.seeds = _whole("seeds", own.get("seeds", str(request.seeds)))
+    request.seeds = _whole("seeds", own.get("seeds") or str(load_experiment(request.experiment).seeds))
     request.jobs = _whole("jobs", own["jobs"]) if own.get("jobs") else None
     scale = "" if request.data == "fractals" else f"-{request.data}"
     request.sweep = own.get("sweep") or request.experiment + scale
-    if any(argument.partition("=")[0] == "seed" for argument in passed_on):
-        raise UserError("seed=: say how many seeds with seeds=N")
+    if any(c in request.sweep for c in "'\"/,") or request.sweep.startswith("."):
+        raise UserError(f"sweep={request.sweep}: must be a plain folder name, without quotes, commas or slashes")
+    for override in OverridesParser.create().parse_overrides(passed_on):
+        if override.key_or_group == "seed":
+            raise UserError("seed=: say how many seeds with seeds=N")
+        if override.is_sweep_override():
+            raise UserError(
+                f"{override.input_line}: a table has one value for all of its runs"
+            )
     return request
 
 

@@ -19,16 +19,18 @@ STARTED = datetime.now()  # once a process: Hydra resolves a folder's name sever
 
 def readable(text: str) -> str:
     """Text as a folder name that neither a shell nor Hydra has to quote."""
-    name = re.sub(r"[^A-Za-z0-9.+-]+", "-", text.replace("=", "-").replace("/", ".")).strip("-.")
+    name = re.sub(r"[^A-Za-z0-9._+-]+", "-", text.replace("=", "-").replace("/", ".")).strip("-._")
     if len(name) > LONGEST_NAME:
         name = f"{name[: LONGEST_NAME - 9]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
     return name or "default"
 
 
-def folder_name(overrides: Sequence[str]) -> str:
-    """The name for a run that these overrides describe: model.lrn-true_seed-0."""
+def job_name(variant: str, overrides: Sequence[str]) -> str:
+    """The folder's name for a variant ("" for none) with these overrides: no-lrn_seed-0, model.lrn-true_seed-0."""
     kept = [text for text in overrides if text.split("=", 1)[0].lstrip("+~") not in NOT_IN_NAMES]
-    return readable("_".join(readable(text) for text in kept)) if kept else "default"
+    # Hydra gives back "True" for "true".
+    words = [re.sub("=(True|False)$", lambda found: found[0].lower(), text) for text in kept]
+    return readable("_".join([variant, *words] if variant else words))
 
 
 def sweep_name(overrides: Sequence[str]) -> str:
@@ -46,6 +48,6 @@ def register_resolver() -> None:
         sweep: Any = OmegaConf.select(_root_, "sweep")
         if sweep is None:
             return str(RUNS / "single" / STARTED.strftime("%Y-%m-%d_%H-%M-%S.%f")[:-3])
-        return str(RUNS / str(sweep) / folder_name(list(_root_.hydra.overrides.task)))
+        return str(RUNS / str(sweep) / job_name("", list(_root_.hydra.overrides.task)))
 
     OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)

@@ -53,7 +53,7 @@ def run_jobs(jobs: list[Job], at_once: int | None) -> None:
     """Run what has no result yet; return when all have ended.
 
     A job that fails leaves the others running. Raises UserError at the end where any failed, after
-    printing each failed job's last lines; KeyboardInterrupt and SIGTERM end every job first.
+    printing each failed job's last lines; KeyboardInterrupt, SIGTERM and SIGHUP end every job first.
     """
     gpus = visible_gpus() if any(job.uses_gpus for job in jobs) else []
     devices = max((job.devices for job in jobs), default=1)
@@ -74,13 +74,13 @@ def run_jobs(jobs: list[Job], at_once: int | None) -> None:
     skipped = len(jobs) - len(waiting)
     free, running = list(gpus), list[_Running]()
     failed: dict[str, str] = {}
-    previous = signal.signal(signal.SIGTERM, _interrupt)
+    previous = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         with LiveView(list(views.values()), slots, skipped) as screen:
             while waiting or running:
                 while waiting and len(running) < slots:
                     job = waiting.popleft()
-                    own = [free.pop(0) for _ in range(job.devices)] if gpus else []
+                    own = [free.pop(0) for _ in range(job.devices)] if gpus and job.uses_gpus else []
                     running.append(_Running(job, _start(job, threads, own), own))
                     views[job.name].start()
                 for active in list(running):
@@ -99,7 +99,8 @@ def run_jobs(jobs: list[Job], at_once: int | None) -> None:
             screen.refresh()
     finally:
         _stop(running)
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
     for job in jobs:
         if job.name in failed:
             _print_last_lines(job, failed[job.name])

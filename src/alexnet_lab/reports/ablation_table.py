@@ -118,7 +118,7 @@ def _columns() -> list[str]:
     return columns
 
 
-def _notes(rows: list[Row]) -> list[str]:
+def _notes() -> list[str]:
     return [
         "Errors: last epoch, one centre view, mean and 95 % interval over n seeds (Student's t).",
         "Against base: points, paired by seed; not resolved where the 95 % interval holds zero.",
@@ -133,7 +133,7 @@ def markdown(experiment: Experiment, rows: list[Row], heading: str) -> str:
     lines.append("| " + " | ".join(columns) + " |")
     lines.append("|" + "|".join("---" if column == "variant" else "--:" for column in columns) + "|")
     lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
-    lines += ["", *(note + "  " for note in _notes(rows)), "", "The original program's own errors, ten views:", ""]
+    lines += ["", *(note + "  " for note in _notes()), "", "The original program's own errors, ten views:", ""]
     lines += [
         f"- {row.label}: top-1 {row.original.top1} %, top-5 {row.original.top5} % ({row.original.source})"
         for row in rows
@@ -185,7 +185,7 @@ def print_table(experiment: Experiment, rows: list[Row], heading: str) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=160)
-    table = Table(title=experiment.title, title_style="bold", caption="\n".join(_notes(rows)), caption_justify="left")
+    table = Table(title=experiment.title, title_style="bold", caption="\n".join(_notes()), caption_justify="left")
     for number, column in enumerate(_columns()):
         table.add_column(column, justify="left" if number == 0 else "right")
     for row in rows:

@@ -9,19 +9,15 @@ from typing import Any
 def describe(results: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> str:
     """From result.json contents, by variant and seed, to one sentence."""
     runs = [result for by_seed in results.values() for result in by_seed.values()]
-    config, hardware, versions = runs[0]["config"], runs[0]["hardware"], runs[0]["versions"]
+    config, versions = runs[0]["config"], runs[0]["versions"]
     pictures = config["data"]["source"]
     epochs = sorted({run["epochs"] for run in runs})
     hours = sum(run["wall_seconds"] for run in runs) / 3600
     machines = sorted({_machine(run["hardware"]) for run in runs})
     return (
-        (
-            f"{len(runs)} runs: model {config['model']['name']}, data {pictures} at {config['data']['image_size']} px, "
-            f"{' or '.join(map(str, epochs))} epochs; {hours:.2f} hours of computing in all on {'; '.join(machines)}; "
-            f"torch {versions['torch']}, lightning {versions['lightning']}."
-        )
-        if hardware
-        else ""
+        f"{len(runs)} runs: model {config['model']['name']}, data {pictures} at {config['data']['image_size']} px, "
+        f"{' or '.join(map(str, epochs))} epochs; {hours:.2f} hours of computing in all on {'; '.join(machines)}; "
+        f"torch {versions['torch']}, lightning {versions['lightning']}."
     )
 
 

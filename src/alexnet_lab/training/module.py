@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import lightning
@@ -15,6 +16,8 @@ from alexnet_lab.config import OptimizationConfig
 from alexnet_lab.data.augmentation import Augmentation
 from alexnet_lab.data.batches import Batch
 from alexnet_lab.training.recipe import for_lightning, make_optimizer, make_schedule, set_exceptions
+
+log = logging.getLogger(__name__)
 
 
 class Classifier(lightning.LightningModule):
@@ -31,9 +34,10 @@ class Classifier(lightning.LightningModule):
         recipe: OptimizationConfig,
         num_classes: int,
         input_size: int,
+        seed: int,
     ) -> None:
         super().__init__()
-        self.network, self.augmentation, self.recipe = network, augmentation, recipe
+        self.network, self.augmentation, self.recipe, self.seed = network, augmentation, recipe, seed
         self.example_input_array = torch.zeros(1, 3, input_size, input_size)
         top5 = min(5, num_classes)
         self.train_loss = MeanMetric()
@@ -41,6 +45,11 @@ class Classifier(lightning.LightningModule):
         self.val_loss = MeanMetric()
         self.val_top1 = MulticlassAccuracy(num_classes, average="micro", validate_args=False)
         self.val_top5 = MulticlassAccuracy(num_classes, top_k=top5, average="micro", validate_args=False)
+
+    def on_fit_start(self) -> None:
+        # Weights are the same on every rank; dropout is not. Lightning seeds all ranks alike just before this.
+        torch.manual_seed(self.seed + self.global_rank * 2**32)
+        log.info("rank %d draws dropout from seed %d", self.global_rank, torch.initial_seed())
 
     def forward(self, x: Tensor) -> Tensor:
         return self.network(x)

@@ -54,8 +54,6 @@ def train(run: RunConfig, folder: Path, overrides: list[str]) -> None:
     data = PictureData(run)
     data.prepare_data()  # so that the number of classes is known before the network is built
     network = build_network(run.model, data.num_classes)
-    if rank > 0:
-        torch.manual_seed(run.seed + rank * 2**32)  # the same weights everywhere, but dropout of its own
     augmentation = Augmentation(
         run.model.input_size,
         data.store.pixel_mean,
@@ -68,8 +66,8 @@ def train(run: RunConfig, folder: Path, overrides: list[str]) -> None:
         color_noise_epochs=round(run.optim.color_noise_until * run.trainer.max_epochs),
     )
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    classifier = Classifier(network, augmentation, run.optim, data.num_classes, run.model.input_size)
-    record = RunRecord(folder, run.trainer.log_every_n_steps, run.optim.batch_size)
+    classifier = Classifier(network, augmentation, run.optim, data.num_classes, run.model.input_size, run.seed)
+    record = RunRecord(folder, run.trainer.log_every_n_steps, data.batch_size)
     trainer = make_trainer(run, folder, record)
     try:
         trainer.fit(classifier, datamodule=data)
@@ -238,5 +236,8 @@ def _quieten() -> None:
     """Leave out Lightning's advice that does not apply: batches come from memory maps, not from workers."""
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*treespec.*")
+    warnings.filterwarnings(
+        "ignore", ".*recommended to use `self.log.*sync_dist=True.*"
+    )  # they have been
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -71,11 +71,7 @@ class RunRecord(Callback):
         step = trainer.global_step
         if step <= STEPS_ALL_RECORDED or step % self.every == 0:
             loss = trainer.strategy.reduce(outputs["loss"].detach(), reduce_op="mean")
-            value = float(loss)
-            if not math.isfinite(value):
-                raise UserError(
-                    f"the loss is {value} at step {step}: training diverged; try a smaller optim.learning_rate"
-                )
+            value = _finite(float(loss), step)
             rate = trainer.optimizers[0].param_groups[0]["lr"]
             self._row(epoch=trainer.current_epoch, step=step, train_loss=value, learning_rate=rate)
         if trainer.device_ids and pl_module.device.type == "cuda" and batch_idx + 1 == trainer.num_training_batches:
@@ -93,6 +89,7 @@ class RunRecord(Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
+        _finite(metrics["train_loss"] + metrics["val_loss"], trainer.global_step)
         row = {key: metrics[key] for key in EPOCH_METRICS}
         self.history.append({"train_loss": metrics["train_loss"], **row})
         self._row(
@@ -143,6 +140,13 @@ class RunRecord(Callback):
             "seconds_left": round(elapsed / done * (steps - done), 1) if done else None,
         }
         write_json(self.folder / "progress.json", progress, durable=False)
+
+
+def _finite(loss: float, step: int) -> float:
+    """The loss itself; raises UserError where it is no number to go on with."""
+    if not math.isfinite(loss):
+        raise UserError(f"the loss is {loss} at step {step}: training diverged; try a smaller optim.learning_rate")
+    return loss
 
 
 def _text(value: float | None) -> str:
