@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -69,7 +70,15 @@ def test_a_job_that_fails_is_named_and_the_others_run(program, tmp_path: Path) -
 
 def test_interrupting_a_sweep_ends_its_jobs(small, tmp_path: Path) -> None:
     command = [sys.executable, str(SOURCE / "train.py"), "-m", "seed=0,1", "sweep=c", *small, "trainer.max_epochs=500"]
-    sweep = subprocess.Popen(command, cwd=tmp_path, env=one_thread(), stderr=subprocess.PIPE, text=True)
+    sweep = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=one_thread(),
+        stderr=subprocess.PIPE,
+        text=True,
+        # Programs that were started in the background of a script inherit that Ctrl-C is ignored.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
     folder = tmp_path / "runs" / "c"
     deadline = time.monotonic() + 120
     while len(list(folder.glob("*/metrics.csv"))) < 2:

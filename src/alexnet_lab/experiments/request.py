@@ -69,9 +69,7 @@ def read_request(arguments: list[str]) -> Request:
         if override.key_or_group == "seed":
             raise UserError("seed=: say how many seeds with seeds=N")
         if override.is_sweep_override():
-            raise UserError(
-                f"{override.input_line}: a table has one value for all of its runs"
-            )
+            raise UserError(f"{override.input_line}: a table has one value for all of its runs")
     return request
 
 

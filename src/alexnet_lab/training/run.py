@@ -236,8 +236,6 @@ def _quieten() -> None:
     """Leave out Lightning's advice that does not apply: batches come from memory maps, not from workers."""
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*treespec.*")
-    warnings.filterwarnings(
-        "ignore", ".*recommended to use `self.log.*sync_dist=True.*"
-    )  # they have been
+    warnings.filterwarnings("ignore", ".*recommended to use `self.log.*sync_dist=True.*")  # they have been
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
         logging.getLogger(name).setLevel(logging.WARNING)
