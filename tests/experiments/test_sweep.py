@@ -40,6 +40,13 @@ def test_a_sweep_makes_a_folder_a_job_and_is_not_done_twice(program, small, tmp_
     assert (folders["model.lrn-true"] / "result.json").stat().st_mtime_ns == before["model.lrn-true"]
     assert (folders["model.lrn-false"] / "result.json").exists()
 
+    (folders["model.lrn-true"] / "result.json").write_text("{")
+    damaged = program("train.py", *command)
+    assert damaged.returncode == 2
+    assert "model.lrn-true/result.json: is damaged" in damaged.stderr
+    assert len(damaged.stderr.strip().splitlines()) == 1
+    shutil.rmtree(folders["model.lrn-true"])
+
     other = program("train.py", *command, "model.dropout=0.1")
     assert other.returncode == 2
     assert "was made with model.dropout=0.5, not 0.1; choose another sweep=NAME" in other.stderr

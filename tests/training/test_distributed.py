@@ -44,7 +44,8 @@ def test_two_devices_train_as_one_does(program, small, tmp_path: Path) -> None:
     assert "rank 1 draws dropout from seed 4294967296" in logs[1]
 
 
-def test_a_killed_rank_ends_its_own_job_alone(small, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_rank_ends_its_own_job_alone(rank: int, small, tmp_path: Path) -> None:
     arguments = (*small, *TWO_RANKS, "trainer.max_epochs=12", "optim.epochs=12", "sweep=killed")
     sweep = subprocess.Popen(
         [sys.executable, str(SOURCE / "train.py"), "-m", "model.lrn=true,false", "hydra.launcher.jobs=1", *arguments],
@@ -55,9 +56,9 @@ def test_a_killed_rank_ends_its_own_job_alone(small, tmp_path: Path) -> None:
     )
     first, second = (tmp_path / "runs" / "killed" / f"model.lrn-{value}" for value in ("true", "false"))
     wait_for(lambda: (first / "metrics.csv").exists() and len(training_losses(first)) >= 3)
-    rank_one = [pid for pid, command in processes().items() if first.name in command and "ddp_process_1" in command]
-    assert len(rank_one) == 1
-    os.kill(rank_one[0], signal.SIGKILL)
+    ranks = sorted((("ddp_process_1" in text), pid) for pid, text in processes().items() if first.name in text)
+    assert [is_one for is_one, _ in ranks] == [False, True]
+    os.kill(ranks[rank][1], signal.SIGKILL)
 
     stderr = sweep.communicate(timeout=240)[1]
 

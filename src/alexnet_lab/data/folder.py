@@ -49,6 +49,8 @@ class FolderSource:
             if missing:
                 folder = self.root / split / missing[0]
                 raise UserError(f"{folder}: is missing ({len(missing)} classes of {other}/ have no folder in {split}/)")
+        if len(classes["train"]) < 2:
+            raise UserError(f"{self.root / 'train'}: holds one class folder; there is nothing to tell apart")
         self.class_names = classes["train"]
         self.name = re.sub(r"[^A-Za-z0-9_]+", "-", self.root.resolve().name).strip("-") or "folder"
         self.rejected: list[Rejected] = []

@@ -106,7 +106,7 @@ def make_trainer(run: RunConfig, folder: Path, record: RunRecord) -> lightning.T
     ]
     on_screen = choice.progress_bar and sys.stderr.isatty()
     if on_screen:
-        callbacks += [RichModelSummary(max_depth=3), RichProgressBar()]
+        callbacks += [RichModelSummary(max_depth=2), RichProgressBar()]
     else:
         callbacks.append(EpochLines())
     strategy: Any = choice.strategy
