@@ -102,8 +102,6 @@ def explain(error: BaseException) -> str:
         near = difflib.get_close_matches(option, options, n=1)
         advice = f"did you mean {near[0]}? There are" if near else "choose from"
         return f"{group}={option}: no such option; {advice} {', '.join(options)}"
-    if found := re.search(r"Could not override '([^']+)'\.\s*No match in the defaults list", text):
-        return _unknown_key(found[1])
     if found := re.search(r"Error merging override ([^\n]+)", text):
         return f"{found[1].strip()}: {_plain_cause(chain)}"
     if found := re.search(r"full_key: ([\w.]+)", text):

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from alexnet_lab.data.parallel import usable_cores
 from alexnet_lab.errors import UserError
 from alexnet_lab.experiments.live_view import JobView, LiveView
 from alexnet_lab.files import write_json
@@ -57,14 +58,14 @@ def run_jobs(jobs: list[Job], at_once: int | None) -> None:
     """
     gpus = visible_gpus() if any(job.uses_gpus for job in jobs) else []
     devices = max((job.devices for job in jobs), default=1)
-    slots = at_once or max(1, (len(gpus) or cores()) // devices)
+    slots = at_once or max(1, (len(gpus) or usable_cores()) // devices)
     if at_once is not None and at_once < 1:
         raise UserError(f"hydra.launcher.jobs={at_once}: must be at least 1")
     if gpus and devices > len(gpus):
         raise UserError(f"trainer.devices={devices}: this machine has {len(gpus)} GPUs")
     if gpus:
         slots = min(slots, len(gpus) // devices)
-    threads = max(1, cores() // min(slots, max(1, len(jobs))) // devices)
+    threads = max(1, usable_cores() // min(slots, max(1, len(jobs))) // devices)
 
     views = {job.name: JobView(job.name, job.folder) for job in jobs}
     waiting = deque(job for job in jobs if read_result(job.folder) is None)
@@ -108,11 +109,6 @@ def run_jobs(jobs: list[Job], at_once: int | None) -> None:
         raise UserError(
             f"{len(failed)} of {len(jobs)} jobs failed: {', '.join(failed)}; the same command runs only these again"
         )
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def visible_gpus() -> list[str]:

@@ -11,15 +11,16 @@ from typing import Any
 
 import torch
 
+from alexnet_lab.data.parallel import usable_cores
+
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy", "wandb")
 
 
 def hardware() -> dict[str, Any]:
     """Processor, cores that this process may use, threads it does use, memory in GiB, GPUs by name."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "processor": _processor(),
-        "cores": cores,
+        "cores": usable_cores(),
         "threads": torch.get_num_threads(),
         "memory_gib": _memory_gib(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],

@@ -1,10 +1,11 @@
-"""Files of bytes that appear whole or not at all."""
+"""Files of weights, written whole or not at all, and refused in one line where they cannot be."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+from alexnet_lab import files
 from alexnet_lab.errors import UserError
 
 
@@ -19,16 +20,9 @@ def check_writable(path: Path) -> None:
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
-    """Write beside, sync to the disk, rename. Raises UserError: disk full, folder missing or not writable."""
+    """Write a file whole or not at all. Raises UserError: disk full, folder missing or not writable."""
     check_writable(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        files.write_bytes(path, content)
     except OSError as error:
         raise UserError(f"{path}: could not be written ({error.strerror or error})") from error
-    finally:
-        beside.unlink(missing_ok=True)
