@@ -6,7 +6,11 @@ DATA      ?= fractals
 DATA_ROOT ?=
 DEVICES   ?= 1
 ARGS      ?=
+SWEEP     ?= ablations
 PIP_ARGS  ?=
+KILLS     ?= 50
+N         ?= 500
+SEED      ?= 0
 
 # The newest of these that is there; say PYTHON=... for another (3.11 or later).
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(shell $(name) -c 'import sys, venv, ensurepip; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
@@ -18,7 +22,7 @@ READY  := $(VENV)/.ready
 OTHER_INDEX := $(filter -i -f --index-url% --extra-index-url% --find-links%,$(PIP_ARGS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce-table test check baselines bench-lrn bench-step pictures lock clean
+.PHONY: help setup reproduce-table test check fuzz chaos audit baselines bench-data bench-lrn bench-step bench-recipes bench-prepare bench-tracking sync dashboard dashboard-offline pictures lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -48,12 +52,24 @@ reproduce-table: $(READY) ## train every variant of the paper's ablation table a
 	    $(if $(DATA_ROOT),"data.root='$(DATA_ROOT)'") $(if $(filter-out 1,$(DEVICES)),trainer=ddp trainer.devices=$(DEVICES)) $(ARGS)
 
 test: $(READY) check ## style, types and the whole test suite
-	$(RUN) -m pytest
+	$(RUN) -m pytest --numprocesses=auto --dist=worksteal
 
 check: $(READY) ## style and types alone
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+
+fuzz: $(READY) ## random bad command lines: each refused in a line, nothing left (N=500 SEED=0)
+	$(RUN) tests/bad_command_lines.py --count $(N) --seed $(SEED)
+
+chaos: $(READY) ## a sweep under random kills against one left alone (KILLS=50 SEED=0)
+	$(RUN) tests/chaos.py --kills $(KILLS) --seed $(SEED)
+
+audit: $(READY) ## look the locked packages up among the known vulnerabilities (needs the network)
+	@$(RUN) -m pip_audit --strict --requirement requirements.lock --require-hashes --disable-pip --progress-spinner off \
+	    > $(VENV)/audit.txt 2>&1 && { cat $(VENV)/audit.txt; exit 0; }; \
+	if grep -q "^Found .* known vulnerabilit" $(VENV)/audit.txt; then cat $(VENV)/audit.txt >&2; else \
+	    echo "error: the index of known vulnerabilities did not answer for every package: $$(tail -n 1 $(VENV)/audit.txt)" >&2; fi; exit 1
 
 baselines: $(READY) ## what a linear classifier and nearest neighbours make of the embedded data
 	$(RUN) benchmarks/baselines.py
@@ -61,8 +77,29 @@ baselines: $(READY) ## what a linear classifier and nearest neighbours make of t
 bench-lrn: $(READY) ## time the normalization against nn.LocalResponseNorm
 	$(RUN) benchmarks/local_response_norm.py
 
+bench-data: $(READY) ## images/s of the data path against its peers, which go into .peers (ARGS="--rounds 3")
+	$(RUN) benchmarks/data.py $(ARGS)
+
 bench-step: $(READY) ## time a whole training step against stock PyTorch (ARGS="--batch 16")
 	$(RUN) benchmarks/training_step.py $(ARGS)
+
+bench-recipes: $(READY) ## train each preset with its recipe on a small budget: tens of minutes (ARGS="--only caffe")
+	$(RUN) benchmarks/recipes.py $(ARGS)
+
+bench-prepare: $(READY) ## time preparing photographs against decoding them with torchvision.io
+	$(RUN) benchmarks/prepare.py $(ARGS)
+
+sync: $(READY) ## upload to W&B what runs left on the disk
+	@$(RUN) src/sync.py
+
+dashboard: $(READY) ## make or update the W&B workspace and report of a sweep (SWEEP=ablations)
+	@$(RUN) src/dashboard.py sweep=$(SWEEP)
+
+dashboard-offline: $(READY) ## watch a sweep in W&B's terminal dashboard, without an account (SWEEP=ablations)
+	@$(RUN) src/dashboard.py sweep=$(SWEEP) terminal=true
+
+bench-tracking: $(READY) ## what W&B costs a run: at its start, a step, at its end
+	$(RUN) benchmarks/tracking.py
 
 pictures: $(READY) ## make the README's picture of the data anew
 	$(RUN) docs/make_pictures.py

@@ -7,8 +7,8 @@ python src/export.py weights=FILE format=... out=FILE      from a file that src/
 import sys
 
 from alexnet_lab import command_line
+from alexnet_lab.arguments import choice, path, read_arguments
 from alexnet_lab.errors import UserError
-from alexnet_lab.weights.request import choice, path, read_arguments
 from alexnet_lab.weights.whole_file import check_writable
 
 KEYS = {"run": "", "weights": "", "format": None, "out": None, "checkpoint": ""}
@@ -38,7 +38,4 @@ def export() -> None:
 
 
 if __name__ == "__main__":
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(__doc__)
-    else:
-        command_line.run(export)
+    command_line.help_or_run(export, __doc__)

@@ -7,7 +7,7 @@ python src/import_weights.py file=bvlc_alexnet.caffemodel out=alexnet_caffe.safe
 import sys
 
 from alexnet_lab import command_line
-from alexnet_lab.weights.request import path, read_arguments
+from alexnet_lab.arguments import path, read_arguments
 from alexnet_lab.weights.whole_file import check_writable
 
 
@@ -25,7 +25,4 @@ def convert() -> None:
 
 
 if __name__ == "__main__":
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(__doc__)
-    else:
-        command_line.run(convert)
+    command_line.help_or_run(convert, __doc__)

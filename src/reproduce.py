@@ -1,45 +1,46 @@
 """An experiment of the paper: its sweep, then its table.
 
 python src/reproduce.py experiment=ablations seeds=3 [jobs=2] [sweep=NAME] [overrides of src/train.py]
+python src/reproduce.py status [experiment=ablations [seeds=3] [data=imagenet]] [sweep=NAME or FOLDER]
 
 Runs what is missing of the sweep, writes table.md, table.csv and table.json into runs/<sweep>/, prints the table.
+status shows where a sweep stands, while it runs too, and changes nothing.
 """
 
-import subprocess
 import sys
-from pathlib import Path
 
 from alexnet_lab import command_line
-from alexnet_lab.experiments.experiment import load_experiment
-from alexnet_lab.experiments.request import read_request
-from alexnet_lab.experiments.run_folders import RUNS
+from alexnet_lab.experiments import lifeline
+from alexnet_lab.experiments.request import read_request, read_status_request
+from alexnet_lab.experiments.sweep_process import run_sweep
 from alexnet_lab.reports.ablation_table import make_rows, print_table, write_table
 from alexnet_lab.reports.collect import collect
-from alexnet_lab.reports.heading import describe
+from alexnet_lab.reports.heading import cost, describe
+from alexnet_lab.reports.sweep_status import print_status, print_sweeps, sweep_status
 
 
 def reproduce() -> None:
     request = read_request(sys.argv[1:])
-    experiment = load_experiment(request.experiment)
-    train = [sys.executable, str(Path(__file__).with_name("train.py")), "-m"]
-    sweep = subprocess.Popen([*train, *request.overrides(experiment)])
-    try:
-        code = sweep.wait()
-    except KeyboardInterrupt:
-        sys.exit(sweep.wait())  # it has been interrupted too, and ends its jobs
+    code = run_sweep(request.overrides())
     if code:
         sys.exit(code)
-    folder = RUNS / request.sweep
-    results = collect(folder, experiment, request.seed_list)
-    rows = make_rows(experiment, results)
+    results = collect(request.folder, request.experiment, request.seed_list)
+    rows = make_rows(request.experiment, results)
     heading = describe(results)
-    write_table(folder, experiment, rows, heading)
-    print_table(experiment, rows, heading)
-    print(f"also in {folder / 'table.md'}, table.csv and table.json")
+    write_table(request.folder, request.experiment, rows, heading)
+    print_table(request.experiment, rows, f"{heading} {cost(results)}")
+    print(f"also in {request.folder / 'table.md'}, table.csv and table.json")
+
+
+def status() -> None:
+    asked = read_status_request(sys.argv[2:])
+    if asked is None:
+        print_sweeps()
+    else:
+        print_status(asked[0], sweep_status(*asked))
 
 
 if __name__ == "__main__":
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(__doc__)
-    else:
-        command_line.run(reproduce)
+    command_line.leave_when_asked()
+    lifeline.follow_parent()
+    command_line.help_or_run(status if sys.argv[1:2] == ["status"] else reproduce, __doc__)

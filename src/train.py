@@ -12,8 +12,8 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from alexnet_lab import command_line, config
-from alexnet_lab.experiments import run_folders
+from alexnet_lab import command_line, config, config_checks
+from alexnet_lab.experiments import lifeline, run_folders
 
 config.register()
 run_folders.register_resolver()
@@ -22,7 +22,7 @@ run_folders.register_resolver()
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def main(settings: DictConfig) -> None:
     with command_line.one_line_errors():
-        run = config.typed(settings)
+        run = config_checks.typed(settings)
 
         from alexnet_lab.training.run import train  # here, because torch takes seconds to load
 
@@ -31,4 +31,6 @@ def main(settings: DictConfig) -> None:
 
 
 if __name__ == "__main__":
+    command_line.leave_when_asked()
+    lifeline.follow_parent()
     command_line.run(main)

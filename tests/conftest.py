@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+# Before torch is loaded: what is tested is small, and several tests share the machine.
+os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+
 SOURCE = Path(__file__).parents[1] / "src"
 
 # A collection that takes a second to render and an epoch that takes seconds to train.
@@ -63,6 +66,6 @@ def small(store_root: Path) -> tuple[str, ...]:
 
 
 def one_thread() -> dict[str, str]:
-    """The environment without anybody's account, and with one thread a process: what is tested is small."""
+    """The environment without anybody's account, and with one thread a process."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
-    return inherited | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "COLUMNS": "120"}
+    return inherited | {"COLUMNS": "120"}

@@ -12,7 +12,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from alexnet_lab import config
-from alexnet_lab.config import RunConfig, typed
+from alexnet_lab.config import RunConfig
+from alexnet_lab.config_checks import typed
 from alexnet_lab.errors import UserError
 from alexnet_lab.experiments import run_folders
 from alexnet_lab.experiments.experiment import EXPERIMENTS, load_experiment
@@ -81,7 +82,8 @@ def test_every_option_of_the_other_groups_composes(tmp_path: Path) -> None:
     for optim, trainer, logger in product(options("optim"), options("trainer"), options("logger")):
         run = composed(f"optim={optim}", f"trainer={trainer}", f"logger={logger}", "trainer.accelerator=cpu")
         assert run.trainer.max_epochs == run.optim.epochs
-    for data in set(options("data")) - {"fractals"}:
+    assert composed("data=digits", "model=lenet5").data.image_size == 32
+    for data in set(options("data")) - {"fractals", "digits"}:
         assert composed(f"data={data}", f"data.root={tmp_path}", "model=alexnet").data.image_size == 256
 
 

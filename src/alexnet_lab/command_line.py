@@ -6,10 +6,13 @@ code 2; anything else is a bug and keeps its traceback.
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import os
 import re
+import signal
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -18,19 +21,71 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from alexnet_lab.config import RunConfig, UnknownKeyError
-from alexnet_lab.errors import UserError
+from alexnet_lab.config import RunConfig
+from alexnet_lab.config_checks import UnknownKeyError
+from alexnet_lab.errors import PREEMPTED_EXIT_CODE, Preempted, UserError
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+LONGEST_WORD = 8192  # characters; the longest path has 4096
+LONGEST_KEY = 200
+DEEPEST_WORD = 20  # brackets within brackets
+LONGEST_LINE = 600  # characters of an error
+
+
+def help_or_run(entry_point: Callable[[], Any], description: str) -> None:
+    """`run`, or what the program does where that is asked for; for the entry points that are not Hydra's."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(description.strip())
+    else:
+        run(entry_point)
 
 
 def run(entry_point: Callable[[], Any]) -> None:
     """Call the entry point; end the program in one line where the user can mend what went wrong."""
     # Hydra then raises what it otherwise prints itself in several lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    # So does the parser of its options, which prints all of them before it says which one is wrong.
+    argparse.ArgumentParser.error = lambda parser, message: fail(message)  # type: ignore[assignment, method-assign]
+    # Nothing of the environment gets into a configuration, and from there into logs and trackers.
+    OmegaConf.clear_resolver("oc.env")
     with one_line_errors():
+        check_arguments(sys.argv[1:])
         entry_point()
+
+
+def leave_when_asked() -> None:
+    """Until there is something to be kept, a program that is asked to end just ends, with the code that says so."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, _leave)
+
+
+def _leave(number: int, frame: object) -> None:
+    os.write(2, f"ended by {signal.Signals(number).name} before anything was begun\n".encode())
+    os._exit(PREEMPTED_EXIT_CODE)
+
+
+def check_arguments(arguments: list[str]) -> None:
+    """Raise UserError for words that no file, log or parser takes: not UTF-8, with control characters, endless.
+
+    And for two of Hydra's own: one unpickles a file, which can run code, and one takes the door out of its frame.
+    """
+    for word in arguments:
+        shown = ascii(word[:60])
+        if word.startswith("--exp") or word.lstrip("+~").startswith("hydra.callbacks"):
+            raise UserError(f"{shown}: is not available here")
+        if len(word) > LONGEST_WORD:
+            raise UserError(f"{shown}...: has {len(word)} characters; {LONGEST_WORD} are the most that can be meant")
+        if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in word):
+            raise UserError(f"{shown}: holds a control character, or is not UTF-8")
+        depth = deepest = 0
+        for letter in word:
+            depth += (letter in "([{") - (letter in ")]}")
+            deepest = max(deepest, depth)
+        if deepest > DEEPEST_WORD:
+            raise UserError(f"{shown}...: is nested too deeply")
+        if len(word.partition("=")[0]) > LONGEST_KEY:
+            raise UserError(f"{shown}...: no such key; python src/train.py --cfg job lists every key")
 
 
 @contextmanager
@@ -46,15 +101,33 @@ def one_line_errors() -> Iterator[None]:
         if "Config group override" not in str(error):  # Hydra's answer to model=null, the one it has no class for
             raise
         fail(f"{_first_line(error)}; name one of the group's options")
+    except OSError as error:  # a disk, a permission or a name; what is no such thing keeps its traceback
+        if error.strerror is None:
+            raise
+        fail(f"{str(error.filename)[:200] + ': ' if error.filename is not None else ''}{error.strerror}")
+    except Preempted as error:
+        say(str(error))
+        sys.exit(PREEMPTED_EXIT_CODE)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        say("interrupted")
         sys.exit(EXIT_INTERRUPTED)
 
 
 def fail(message: str) -> NoReturn:
     """Print one line and leave with exit code 2."""
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in " ".join(message.split()))
+    say(f"error: {line if len(line) <= LONGEST_LINE else f'{line[:LONGEST_LINE]} ...'}")
     sys.exit(EXIT_USER_ERROR)
+
+
+def say(line: str) -> None:
+    """Print a line on stderr, which may be a file on a full disk: the exit code then says enough."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):  # what they still hold would change the exit code
+            os.dup2(nowhere, stream.fileno())
 
 
 def known_keys() -> list[str]:

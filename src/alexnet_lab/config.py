@@ -1,31 +1,17 @@
 """Every knob of a training run: its type, default, unit and range, declared once.
 
-Hydra fills these classes from `conf/` and the command line; `check` then refuses, in one line and
-before anything is written, a value outside its range or a combination that cannot work.
+Hydra fills these classes from `conf/` and the command line; `config_checks` then refuses what cannot work.
 No knob's meaning is declared anywhere else, and this file loads neither torch nor Lightning.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
 
-from alexnet_lab.errors import UserError
-from alexnet_lab.networks.geometry import (
-    KERNELS_CONV1_TO_CONV5,
-    UNITS_FC6_AND_FC7,
-    feature_map_sizes,
-    scaled_kernels,
-    stem_edges,
-)
-
-UNLIMITED = float("inf")
+from alexnet_lab.networks.geometry import KERNELS_CONV1_TO_CONV5, UNITS_FC6_AND_FC7
 
 # Knobs of ModelConfig that every architecture has, and those that each has besides; None: all of them.
 COMMON_KNOBS = ("name", "architecture", "input_size", "stored_size", "pixel_scale")
@@ -39,12 +25,6 @@ ARCHITECTURES: dict[str, tuple[str, ...] | None] = {
     "resnet18": (),
     "resnet50": (),
 }
-NETWORKS_WITH_CONV1 = ("alexnet", "lenet5", "cifar10_net")  # whose first layer is named as the paper names it
-SMALLEST_INPUT = {"lenet5": 12, "cifar10_net": 8}  # pixels; torchvision's networks divide the side by 32
-
-
-class UnknownKeyError(UserError):
-    """A key that no knob has; its message is the key."""
 
 
 def knob(
@@ -75,9 +55,13 @@ class ModelConfig:
         False, "one tower with half the kernels in conv1 to conv4 (run 145-half of the original program)"
     )
     kernels: list[int] = knob(
-        list(KERNELS_CONV1_TO_CONV5), "of conv1 to conv5, both towers together", unit="kernels", minimum=1
+        list(KERNELS_CONV1_TO_CONV5),
+        "of conv1 to conv5, both towers together",
+        unit="kernels",
+        minimum=1,
+        maximum=1_000_000,
     )
-    units: list[int] = knob(list(UNITS_FC6_AND_FC7), "of fc6 and fc7", unit="units", minimum=1)
+    units: list[int] = knob(list(UNITS_FC6_AND_FC7), "of fc6 and fc7", unit="units", minimum=1, maximum=1_000_000)
     width: float = knob(
         0.25, "factor on the kernels of every convolution and the units of fc6 and fc7", minimum=0.01, maximum=8.0
     )
@@ -93,7 +77,9 @@ class ModelConfig:
     lrn_layers: list[int] = knob([1, 2], "convolutions that lrn follows, 1 to 5; [] is lrn=false", minimum=1, maximum=5)
     lrn_per_tower: bool = knob(True, "no window leaves its tower (false: over all kernels, as Caffe does)")
     lrn_size: int = knob(5, "neighbouring kernels in one window", unit="kernels", minimum=1, maximum=255)
-    lrn_alpha: float = knob(1e-4, "scale of the summed squares; lrn_alpha_convention says how", minimum=0.0)
+    lrn_alpha: float = knob(
+        1e-4, "scale of the summed squares; lrn_alpha_convention says how", minimum=0.0, maximum=100.0
+    )
     lrn_alpha_convention: str = knob(
         "per_window",
         "per_window: lrn_alpha / lrn_size times the sum (the original, Caffe, nn.LocalResponseNorm); "
@@ -101,7 +87,7 @@ class ModelConfig:
         choices=("per_window", "per_element"),
     )
     lrn_beta: float = knob(0.75, "exponent of the normalization", minimum=0.0, maximum=10.0)
-    lrn_k: float = knob(2.0, "constant added to the summed squares", minimum=1e-6)
+    lrn_k: float = knob(2.0, "constant added to the summed squares", minimum=1e-6, maximum=1e6)
     spatial_normalization: bool = knob(
         True, "the original program's 5 x 5 normalization within each map of conv2; goes with conv2's lrn"
     )
@@ -121,8 +107,12 @@ class ModelConfig:
         "after", "drop what fc6 and fc7 give (section 4.2), or before them what they see", choices=("after", "before")
     )
     input_size: int = knob(48, "side of the crop that the network sees", unit="pixels", minimum=1, maximum=4096)
-    stored_size: int = knob(64, "side of the stored picture that crops come from", unit="pixels", minimum=1)
-    pixel_scale: float = knob(1.0, "factor on the pixels (0..255 minus their mean) before conv1", minimum=1e-6)
+    stored_size: int = knob(
+        64, "side of the stored picture that crops come from", unit="pixels", minimum=1, maximum=1024
+    )
+    pixel_scale: float = knob(
+        1.0, "factor on the pixels (0..255 minus their mean) before conv1", minimum=1e-6, maximum=1e6
+    )
     stem_kernel_size: int = knob(5, "side of conv1's kernels", unit="pixels", minimum=1, maximum=63)
     stem_stride: int = knob(2, "stride of conv1", unit="pixels", minimum=1, maximum=63)
     stem_padding: str = knob(
@@ -139,8 +129,11 @@ class ModelConfig:
         [0.01, 0.01, 0.03, 0.03, 0.03, 0.01, 0.01, 0.01],
         "standard deviation of the initial weights, conv1 to fc8 (conv6 as conv5)",
         minimum=0.0,
+        maximum=1000.0,
     )
-    init_bias: list[float] = knob([0, 1, 0, 1, 1, 1, 1, 0], "initial bias, conv1 to fc8 (conv6 as conv5)")
+    init_bias: list[float] = knob(
+        [0, 1, 0, 1, 1, 1, 1, 0], "initial bias, conv1 to fc8 (conv6 as conv5)", minimum=-1000.0, maximum=1000.0
+    )
 
 
 @dataclass
@@ -150,19 +143,72 @@ class DataConfig:
     source: str = knob(
         "fractals",
         "what kind of collection is read",
-        choices=("fractals", "imagenet", "imagenette", "cifar10", "folder"),
+        choices=(
+            "fractals",
+            "digits",
+            "cifar10",
+            "imagenette",
+            "imagewoof",
+            "tiny_imagenet",
+            "imagenet",
+            "folder",
+        ),
     )
-    root: str | None = knob(None, "folder of the collection, for every source but fractals")
+    root: str | None = knob(
+        None, "folder of the collection; what can be fetched is put there, by default into store_root/downloads"
+    )
+    layout: str = knob(
+        "auto",
+        "how a collection of files lies in its folder (docs/data.md); auto: as is found",
+        choices=("auto", "archives", "parquet", "kaggle", "tiny_imagenet", "extracted", "tree"),
+    )
+    url: str | None = knob(None, "address of a folder to fetch published archives from, instead of their publishers'")
+    classes: list[str] = knob([], "classes to take, by name or in words; []: all (collections of picture files)")
+    train_fraction: float = knob(
+        1.0, "share of each class's training pictures to take (collections of picture files)", minimum=1e-6, maximum=1.0
+    )
+    val_fraction: float = knob(
+        0.2,
+        "share of each class's pictures to validate on, where a collection has no validation pictures of its own",
+        minimum=1e-6,
+        maximum=0.9,
+    )
+    split_seed: int = knob(0, "which pictures train_fraction and val_fraction take", minimum=0, maximum=2**31)
     store_root: str = knob("datasets", "folder in which prepared collections are kept")
     image_size: int = knob(64, "side of the stored pictures", unit="pixels", minimum=16, maximum=1024)
     num_classes: int | None = knob(20, "classes (fractals alone; elsewhere counted)", minimum=2, maximum=100_000)
-    train_images_per_class: int | None = knob(400, "training pictures a class (fractals)", minimum=1)
-    val_images_per_class: int | None = knob(150, "validation pictures a class (fractals)", minimum=1)
+    train_images_per_class: int | None = knob(400, "training pictures a class (fractals)", minimum=1, maximum=1_000_000)
+    val_images_per_class: int | None = knob(150, "validation pictures a class (fractals)", minimum=1, maximum=1_000_000)
     collection_seed: int = knob(0, "which collection of fractals", minimum=0, maximum=2**31)
+    workers: int = knob(2, "threads that read batches ahead", unit="threads", minimum=1, maximum=256)
+    placement: str = knob(
+        "auto",
+        "where pictures lie during a run: disk (a memory map), device (in the device's memory), "
+        "or auto: on a GPU of which they fill no more than half of what is free, else disk",
+        choices=("auto", "disk", "device"),
+    )
     random_crop: bool = knob(True, "train on random crops (false: on the centre)")
     flip: bool = knob(True, "mirror half of the training pictures, left to right")
+    packing: str = knob(
+        "pixels",
+        "how the store keeps pictures: as they are, or as JPEGs of quality 90, a tenth as large",
+        choices=("pixels", "jpeg"),
+    )
+    max_bad: float = knob(0.01, "largest share of a split's pictures that may be unreadable", minimum=0.0, maximum=1.0)
     color_noise: float = knob(
         0.1, "standard deviation of the noise along the principal colours; 0 switches it off", minimum=0.0, maximum=10.0
+    )
+    random_resized_crop: bool = knob(
+        False, "train on random parts of 8 % to 100 % of the picture, resized, in place of random_crop (for comparison)"
+    )
+    color_jitter: float = knob(
+        0.0, "largest relative change of brightness, contrast and saturation; 0: none", minimum=0.0, maximum=1.0
+    )
+    random_erasing: float = knob(
+        0.0, "probability that a rectangle of a training picture is erased; 0: none", minimum=0.0, maximum=1.0
+    )
+    mixup: float = knob(
+        0.0, "alpha of the shares in which two training pictures are mixed; 0: none", minimum=0.0, maximum=100.0
     )
 
 
@@ -172,11 +218,15 @@ class OptimizationConfig:
 
     name: str = knob("mini", "the preset's name, for tables and logs")
     learning_rate: float = knob(0.01, "of the weights", minimum=0.0, maximum=100.0)
-    bias_learning_rate_factor: float = knob(2.0, "the biases' learning rate over the weights'", minimum=0.0)
+    bias_learning_rate_factor: float = knob(
+        2.0, "the biases' learning rate over the weights'", minimum=0.0, maximum=1000.0
+    )
     momentum: float = knob(0.9, "of the velocity", minimum=0.0, maximum=0.9999)
     weight_decay: float = knob(5e-4, "on weights, not on biases", minimum=0.0, maximum=1.0)
-    batch_size: int = knob(128, "training pictures a step, over all devices", unit="pictures", minimum=1)
-    epochs: int = knob(90, "passes over the training set", unit="epochs", minimum=1)
+    batch_size: int = knob(
+        128, "training pictures a step, over all devices", unit="pictures", minimum=1, maximum=1_000_000
+    )
+    epochs: int = knob(90, "passes over the training set", unit="epochs", minimum=1, maximum=100_000)
     schedule: str = knob(
         "milestones",
         "divide the learning rate at fixed milestones, or when validation error stops improving",
@@ -186,10 +236,10 @@ class OptimizationConfig:
         [], "where the learning rate is divided, as fractions of the run", minimum=0.0, maximum=1.0
     )
     plateau_patience: int = knob(
-        3, "epochs without a better validation error before a division", unit="epochs", minimum=0
+        3, "epochs without a better validation error before a division", unit="epochs", minimum=0, maximum=100_000
     )
-    divisor: float = knob(10.0, "what the learning rate is divided by", minimum=1.0)
-    divisions: int = knob(3, "how often a plateau may divide it", minimum=0)
+    divisor: float = knob(10.0, "what the learning rate is divided by", minimum=1.0, maximum=1e6)
+    divisions: int = knob(3, "how often a plateau may divide it", minimum=0, maximum=100)
     divide_bias_rate: bool = knob(True, "the biases' rate is divided too (false: it stays, as in the original's runs)")
     conv1_milestones: list[float] = knob(
         [], "where conv1's rate alone is divided once more, as fractions of the run", minimum=0.0, maximum=1.0
@@ -211,12 +261,35 @@ class TrainerConfig:
     num_nodes: int = knob(1, "machines that share a run", minimum=1, maximum=4096)
     strategy: str = knob("auto", "how devices share the work", choices=("auto", "ddp"))
     precision: str = knob("32-true", "arithmetic", choices=("32-true", "16-mixed", "bf16-mixed", "64-true"))
-    max_epochs: int = knob(1, "passes over the training set", unit="epochs", minimum=1)
+    max_epochs: int = knob(1, "passes over the training set", unit="epochs", minimum=1, maximum=100_000)
     deterministic: bool = knob(False, "only algorithms that give the same bits each time")
     log_every_n_steps: int = knob(
-        10, "steps between two rows of metrics.csv (each of the first 50 has one)", unit="steps", minimum=1
+        10,
+        "steps between two rows of metrics.csv (each of the first 50 has one)",
+        unit="steps",
+        minimum=1,
+        maximum=1_000_000,
     )
-    collective_timeout: int = knob(600, "how long ranks wait for each other", unit="seconds", minimum=1)
+    collective_timeout: int = knob(
+        600, "how long ranks wait for each other", unit="seconds", minimum=1, maximum=604_800
+    )
+    checkpoint_minutes: float = knob(
+        10.0,
+        "time between two checkpoints; each epoch ends with one in any case",
+        unit="minutes",
+        minimum=0.01,
+        maximum=1e5,
+    )
+    checkpoint_steps: int = knob(
+        0, "steps between two checkpoints besides; 0: none", unit="steps", minimum=0, maximum=1_000_000
+    )
+    stuck_after: int | None = knob(
+        None,
+        "how long a loss may stay where guessing would be before a warning says so; null: 400 and 4 for each class",
+        unit="steps",
+        minimum=2,
+        maximum=1_000_000_000,
+    )
     progress_bar: bool = knob(True, "show a progress bar where there is a terminal")
 
 
@@ -224,8 +297,9 @@ class TrainerConfig:
 class LoggerConfig:
     """Who else is told of the metrics. The run folder's metrics.csv is written in any case."""
 
-    name: str = knob("none", "the tracker", choices=("none", "csv", "wandb"))
+    name: str = knob("wandb", "the tracker", choices=("none", "csv", "wandb"))
     project: str = knob("alexnet-lab", "project of the tracker (wandb)")
+    log_artifacts: bool = knob(True, "keep the best epoch's weights as an artifact (wandb)")
 
 
 @dataclass
@@ -243,203 +317,18 @@ class RunConfig:
     logger: LoggerConfig = field(default_factory=LoggerConfig)
 
 
+GROUPS = {
+    "model": ModelConfig,
+    "data": DataConfig,
+    "optim": OptimizationConfig,
+    "trainer": TrainerConfig,
+    "logger": LoggerConfig,
+}
+
+
 def register() -> None:
     """Make the classes known to Hydra under the names that `conf/` refers to."""
     store = ConfigStore.instance()
     store.store(name="run_schema", node=RunConfig)
-    for group, node in (
-        ("model", ModelConfig),
-        ("data", DataConfig),
-        ("optim", OptimizationConfig),
-        ("trainer", TrainerConfig),
-        ("logger", LoggerConfig),
-    ):
+    for group, node in GROUPS.items():
         store.store(group=group, name="schema", node=node)
-
-
-def typed(config: DictConfig) -> RunConfig:
-    """The resolved configuration as plain dataclasses.
-
-    Raises UserError when a value is missing, outside its range, or cannot work with the others.
-    """
-    _check_keys(config, RunConfig, "")
-    run = OmegaConf.to_object(config)
-    assert isinstance(run, RunConfig)
-    check(run)
-    return run
-
-
-def check(run: RunConfig) -> None:
-    """Raise UserError, in one line, for the first thing that cannot work."""
-    _check_ranges(run, "")
-    _check_names(run)
-    _check_network(run)
-    _check_data(run)
-    _check_trainer(run)
-
-
-def _check_keys(config: DictConfig, schema: type, prefix: str) -> None:
-    """Refuse keys that the schema does not have, which Hydra's + adds without asking."""
-    fields = {item.name: item.default_factory for item in dataclasses.fields(schema)}
-    for key in map(str, config):
-        if key not in fields:
-            raise UnknownKeyError(prefix + key)
-        child = fields[key]
-        if isinstance(child, type) and dataclasses.is_dataclass(child):
-            _check_keys(config[key], child, f"{prefix}{key}.")
-
-
-def _check_ranges(node: Any, prefix: str) -> None:
-    for item in dataclasses.fields(node):
-        key, value = prefix + item.name, getattr(node, item.name)
-        if dataclasses.is_dataclass(value):
-            _check_ranges(value, key + ".")
-            continue
-        choices, unit = item.metadata.get("choices"), item.metadata.get("unit")
-        low, high = item.metadata.get("minimum"), item.metadata.get("maximum")
-        if choices is not None and value not in choices:
-            raise UserError(f"{key}={value!s}: must be one of {', '.join(map(str, choices))}")
-        for number in value if isinstance(value, list) else [value]:
-            if isinstance(number, bool) or not isinstance(number, (int, float)):
-                continue
-            low_end = -UNLIMITED if low is None else low
-            high_end = UNLIMITED if high is None else high
-            # Written so that "not a number" fails too; infinity is never a usable setting.
-            if not (low_end <= number <= high_end) or abs(number) == UNLIMITED:
-                limits = f"at least {low}" if high is None else f"from {low} to {high}"
-                if low is None and high is None:
-                    limits = "a finite number"
-                raise UserError(f"{key}={number}: must be {limits}{' ' + unit if unit else ''}")
-
-
-def _check_names(run: RunConfig) -> None:
-    for key, value in (("sweep", run.sweep),):
-        if value is not None and (
-            not value.strip()
-            or value != value.strip()
-            or value.startswith(".")
-            or any(c in value for c in "/\\\0\n\"'")
-        ):
-            raise UserError(f"{key}={value!r}: must be a plain folder name, without slashes or quotes")
-
-
-def _check_network(run: RunConfig) -> None:
-    model = run.model
-    if model.architecture == "alexnet":
-        _check_alexnet(model)
-    else:
-        _check_neighbour(run)
-    if model.input_size > run.data.image_size:
-        raise UserError(
-            f"model.input_size={model.input_size}: is larger than the stored pictures, "
-            f"data.image_size={run.data.image_size}"
-        )
-
-
-def _check_alexnet(model: ModelConfig) -> None:
-    for key, meant in (
-        ("init_std", "conv1 to fc8"),
-        ("init_bias", "conv1 to fc8"),
-        ("kernels", "conv1 to conv5"),
-        ("units", "fc6 and fc7"),
-    ):
-        needed, found = {"kernels": 5, "units": 2}.get(key, 8), len(getattr(model, key))
-        if found != needed:
-            raise UserError(f"model.{key}: needs {needed} numbers, {meant}; got {found}")
-    if len(set(model.lrn_layers)) != len(model.lrn_layers):
-        raise UserError(f"model.lrn_layers={model.lrn_layers}: names a layer twice")
-    if model.half_kernels and model.towers != 1:
-        raise UserError("model.half_kernels=true: is defined for one tower; add model.towers=1")
-    if not model.communicating and model.towers == 1:
-        raise UserError("model.communicating=false: needs model.towers=2; one tower has nobody to talk to")
-    counts = scaled_kernels(model.width, model.half_kernels, model.communicating, model.kernels, model.units)
-    names = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7")
-    for name, count in zip(names, counts, strict=True):
-        if count < 1 or count % model.towers:
-            raise UserError(
-                f"model.width={model.width}: gives {name} {count} kernels, which {model.towers} towers cannot share"
-            )
-    try:
-        stem_edges(model.input_size, model.stem_kernel_size, model.stem_stride, model.stem_padding)
-    except ValueError as error:
-        raise UserError(f"model.stem_padding={model.stem_padding}: {error}") from None
-    try:
-        feature_map_sizes(
-            model.input_size,
-            model.stem_kernel_size,
-            model.stem_stride,
-            model.overlapping_pool,
-            model.stem_padding,
-            model.without,
-        )
-    except ValueError as error:
-        raise UserError(f"model.input_size={model.input_size}: {error}") from None
-
-
-def _check_neighbour(run: RunConfig) -> None:
-    """A knob that the chosen network does not have would otherwise be ignored without a word."""
-    model, defaults = run.model, ModelConfig()
-    known = (*COMMON_KNOBS, *(ARCHITECTURES[model.architecture] or ()))
-    for item in dataclasses.fields(model):
-        value = getattr(model, item.name)
-        if item.name not in known and value != getattr(defaults, item.name):
-            raise UserError(f"model.{item.name}={value!s}: {model.architecture} has no such knob; AlexNet has")
-    smallest = SMALLEST_INPUT.get(model.architecture, 32)
-    if model.input_size < smallest:
-        raise UserError(
-            f"model.input_size={model.input_size}: is too small for {model.architecture}, which needs {smallest}"
-        )
-    if model.architecture not in NETWORKS_WITH_CONV1 and (run.optim.conv1_milestones or run.optim.freeze_conv1_at < 1):
-        raise UserError(
-            f"optim.freeze_conv1_at={run.optim.freeze_conv1_at}: {model.architecture} has no layer conv1; "
-            "add optim.freeze_conv1_at=1 and optim.conv1_milestones=[], or choose another recipe"
-        )
-
-
-def _check_data(run: RunConfig) -> None:
-    data = run.data
-    if data.source == "fractals":
-        if data.root is not None:
-            raise UserError(f"data.root={data.root}: data=fractals is made here and reads no folder; drop data.root")
-        if None in (data.num_classes, data.train_images_per_class, data.val_images_per_class):
-            raise UserError("data=fractals: needs num_classes, train_images_per_class and val_images_per_class")
-        check_top5(data.num_classes or 0)
-        pictures = (data.num_classes or 0) * (data.train_images_per_class or 0)
-        check_batch(run, pictures)
-    else:
-        if data.root is None:
-            raise UserError(f"data={data.source}: needs data.root=DIR, the folder that holds the pictures")
-        root = Path(data.root).expanduser()
-        if not root.is_dir():
-            raise UserError(f"data.root={data.root}: no such folder")
-        if not os.access(root, os.R_OK | os.X_OK):
-            raise UserError(f"data.root={data.root}: may not be read; check its permissions")
-
-
-def check_top5(num_classes: int) -> None:
-    """Raise UserError where a top-5 error would say nothing: with five classes or fewer it is always 0."""
-    if num_classes <= 5:
-        raise UserError(f"{num_classes} classes: top-5 error needs at least 6, with fewer it is always 0")
-
-
-def check_batch(run: RunConfig, pictures: int) -> None:
-    """Raise UserError where the training set does not fill one batch."""
-    if run.optim.batch_size > pictures:
-        raise UserError(
-            f"optim.batch_size={run.optim.batch_size}: is larger than the training set, {pictures} pictures"
-        )
-
-
-def _check_trainer(run: RunConfig) -> None:
-    trainer = run.trainer
-    ranks = trainer.devices * trainer.num_nodes
-    if ranks > 1 and trainer.strategy != "ddp":
-        raise UserError(f"trainer.devices={trainer.devices}: several devices need trainer=ddp")
-    if run.optim.batch_size % ranks:
-        raise UserError(f"optim.batch_size={run.optim.batch_size}: cannot be shared equally by {ranks} devices")
-    if trainer.precision == "16-mixed" and trainer.accelerator == "cpu":
-        raise UserError("trainer.precision=16-mixed: needs a GPU; on a CPU use bf16-mixed or 32-true")
-    if sorted(run.optim.conv1_milestones) != run.optim.conv1_milestones:
-        raise UserError(f"optim.conv1_milestones={run.optim.conv1_milestones}: must be in rising order")
-    if run.optim.schedule == "milestones" and sorted(run.optim.milestones) != run.optim.milestones:
-        raise UserError(f"optim.milestones={run.optim.milestones}: must be in rising order")

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import os
+import re
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +15,21 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict
 
 from alexnet_lab import command_line
-from alexnet_lab.config import RunConfig, typed
+from alexnet_lab.config import GROUPS, RunConfig
+from alexnet_lab.config_checks import typed
+from alexnet_lab.data.parallel import usable_cores
 from alexnet_lab.errors import UserError
+from alexnet_lab.experiments import lifeline
+from alexnet_lab.experiments.run_folders import RUNS
+from alexnet_lab.experiments.run_lock import hold_for_life
+from alexnet_lab.files import remove_unfinished
+from alexnet_lab.networks.parameters import estimated_parameters
+
+CPU_PROCESSES_A_CORE = 4  # more than that would only wait for each other
+FEWEST_CPU_PROCESSES = 8
+# Weights, gradients, their sum in the making, velocity; and four files at most: last, the one before, best, a new one.
+BYTES_IN_MEMORY, BYTES_ON_DISK = 4 * 4, 4 * 2 * 4  # a parameter
+CLASSES_IF_UNKNOWN = 1000
 
 
 class DoorCheck(Callback):
@@ -20,37 +37,115 @@ class DoorCheck(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         with command_line.one_line_errors():
-            check_job(config)
+            folder = Path(str(config.hydra.run.dir))
+            check_job(config, folder)
+            if hold_for_life(folder):
+                for place in (folder, folder / "checkpoints"):
+                    remove_unfinished(place)
+        os.environ.update(lifeline.environment())  # for the other ranks, which this process starts
 
 
-def check_job(config: DictConfig) -> RunConfig:
+def check_job(config: DictConfig, folder: Path = RUNS) -> RunConfig:
     """The checked configuration of one job, given its composed configuration, Hydra's own part included.
 
-    Raises UserError, or OmegaConf's error where a value is missing or cannot be resolved.
+    folder: where its run folder is to be. Raises UserError, or OmegaConf's error where a value is missing or
+    cannot be resolved.
     """
     own = copy.deepcopy(config)
     with open_dict(own):
         del own["hydra"]
     run = typed(own)
-    check_machine(run)
+    _check_switches(config.hydra.overrides.task)
+    check_machine(run, folder)
     return run
 
 
-def check_machine(run: RunConfig) -> None:
-    """Raise UserError where this machine lacks what the run needs: devices, pictures, a writable folder."""
-    from alexnet_lab.data.sources import make_source
+def _check_switches(overrides: Iterable[str]) -> None:
+    """OmegaConf takes any whole number for true; here a 2 is a mistake."""
+    for text in overrides:
+        key, _, value = text.lstrip("+").partition("=")
+        if re.fullmatch(r"-?\d+", value) and value not in ("0", "1"):
+            group, _, name = key.rpartition(".")
+            fields = dataclasses.fields(GROUPS[group]) if group in GROUPS else ()
+            if any(item.name == name and item.type == "bool" for item in fields):
+                raise UserError(f"{key}={value}: must be true or false")
 
-    make_source(run.data)
-    for name in ("runs", run.data.store_root):
-        there = next(path for path in (Path(name).absolute(), *Path(name).absolute().parents) if path.exists())
-        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-            raise UserError(f"{there}: may not be written; start from another folder or change its permissions")
-    if run.trainer.accelerator == "gpu":
+
+def check_machine(run: RunConfig, folder: Path = RUNS) -> None:
+    """Raise UserError where this machine lacks what the run needs: devices, memory, pictures, space, permission."""
+    _check_devices(run)
+    parameters = estimated_parameters(run.model, run.data.num_classes or CLASSES_IF_UNKNOWN)
+    _check_memory(run, parameters)
+    for place in (folder, Path(run.data.store_root)):
+        _check_writable(place)
+    _check_pictures(run)
+    _check_space(folder, BYTES_ON_DISK * parameters, "checkpoints")
+
+
+def _check_devices(run: RunConfig) -> None:
+    choice = run.trainer
+    if choice.num_nodes > 1 and not ({"MASTER_ADDR", "SLURM_JOB_ID"} & set(os.environ)):
+        raise UserError(
+            f"trainer.num_nodes={choice.num_nodes}: set MASTER_ADDR, MASTER_PORT and NODE_RANK on each machine, "
+            "or start the run under Slurm"
+        )
+    gpus = 0
+    if choice.accelerator == "gpu" or (choice.accelerator == "auto" and choice.devices > 1):
         import torch  # here, because it takes seconds to load and only this question needs it
 
-        found = torch.cuda.device_count()
-        if found < run.trainer.devices:
-            raise UserError(
-                f"trainer.devices={run.trainer.devices}: this machine has {found} GPUs; "
-                "choose trainer=cpu, or fewer devices"
-            )
+        gpus = torch.cuda.device_count()
+    if (choice.accelerator == "gpu" or gpus) and gpus < choice.devices:
+        raise UserError(
+            f"trainer.devices={choice.devices}: this machine has {gpus} GPUs; choose trainer=cpu, or fewer devices"
+        )
+    most = max(FEWEST_CPU_PROCESSES, CPU_PROCESSES_A_CORE * usable_cores())
+    if not gpus and choice.devices > most:
+        raise UserError(
+            f"trainer.devices={choice.devices}: this machine has {usable_cores()} cores; {most} processes are the most"
+        )
+
+
+def _check_memory(run: RunConfig, parameters: int) -> None:
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    needed = BYTES_IN_MEMORY * parameters
+    if needed > there:
+        raise UserError(
+            f"model: its {parameters:.3g} parameters take {needed / 1e9:,.0f} GB to train, and this machine has "
+            f"{there / 1e9:,.0f} GB; choose a smaller model.width, model.kernels, model.units or model.input_size"
+        )
+
+
+def _check_writable(place: Path) -> None:
+    there = _nearest(place)
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"{there}: may not be written; start from another folder or change its permissions")
+
+
+def _check_pictures(run: RunConfig) -> None:
+    from alexnet_lab.data.prepare import store_path
+    from alexnet_lab.data.sources import make_source
+
+    source = make_source(run.data)
+    root = Path(run.data.store_root)
+    # Others are counted, and their space asked for, before the first of their pictures is read: that takes a while.
+    if run.data.source == "fractals" and not store_path(root, source, run.data.packing).exists():
+        pictures = source.count("train") + source.count("val")
+        _check_space(root, pictures * (3 * run.data.image_size**2 + 8), "the pictures")
+
+
+def _check_space(place: Path, needed: int, what: str) -> None:
+    there = _nearest(place)
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise UserError(
+            f"{there}: {needed / 1e6:,.0f} MB are needed for {what} and {free / 1e6:,.0f} MB are free; free some space"
+        )
+
+
+def _nearest(place: Path) -> Path:
+    """The place, or the nearest folder above it that is there."""
+    try:
+        absolute = place.expanduser().absolute()
+        return next(path for path in (absolute, *absolute.parents) if path.exists() or path.is_symlink())
+    except (OSError, RuntimeError, ValueError) as error:  # a name that is too long, a loop of links
+        raise UserError(f"{str(place)[:80]}: is no place for files ({error.__class__.__name__})") from None

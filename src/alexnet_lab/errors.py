@@ -1,5 +1,11 @@
-"""The one kind of error that a person can cause and mend."""
+"""What may end a program other than a bug: an error that a person can mend, and being asked to end."""
+
+PREEMPTED_EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: the same command again goes on from here
 
 
 class UserError(Exception):
     """Something to be put right by whoever started the program: one line, saying what is wrong and what to do."""
+
+
+class Preempted(Exception):  # noqa: N818 - it is no error
+    """The program was asked to end (SIGTERM, SIGINT, SIGUSR1) and has kept what it had done: one line saying so."""

@@ -1,14 +1,21 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and files of unknown origin that are read with care."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
+import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+from alexnet_lab.errors import UserError
+
+UNFINISHED = re.compile(r"\..+\.\d+")  # what write_bytes writes beside
 
 
-def write_bytes(path: Path, content: bytes | memoryview, *, durable: bool = True) -> None:
+def write_bytes(path: Path, *parts: bytes | memoryview, durable: bool = True) -> None:
     """Write beside, sync to the disk, rename: a reader sees the old file or the new one, never a part.
 
     durable=False skips the sync, for files that are rewritten every second and that nobody needs after a crash.
@@ -16,13 +23,21 @@ def write_bytes(path: Path, content: bytes | memoryview, *, durable: bool = True
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with beside.open("wb") as file:
-            file.write(content)
+            for part in parts:
+                file.write(part)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def remove_left_overs(*folders: Path) -> None:
+    """Remove what a writer that was killed has left beside the files of these folders, where nobody else writes."""
+    for folder in folders:
+        for beside in folder.glob(".*.[0-9]*"):
+            beside.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str, *, durable: bool = True) -> None:
@@ -33,3 +48,62 @@ def write_text(path: Path, text: str, *, durable: bool = True) -> None:
 def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     """Write a JSON document; raises ValueError for NaN or infinity, which JSON does not have."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n", durable=durable)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what write_bytes had begun when it was killed; nobody else may be writing there."""
+    for path in folder.glob(".*"):
+        if UNFINISHED.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """A file that anybody may have put there, opened for reading.
+
+    Raises UserError for a symbolic link (it could lead anywhere), for what is no regular file (a pipe would wait
+    for ever) and for what cannot be opened; FileNotFoundError and NotADirectoryError where there is none.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        link = "is a symbolic link, which is not followed"
+        raise UserError(f"{path}: {link if path.is_symlink() else f'cannot be read ({error.strerror})'}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UserError(f"{path}: is not a file")
+    return os.fdopen(descriptor, "rb")
+
+
+def read_bytes(path: Path, largest: int) -> bytes:
+    """The content of a file that anybody may have put there.
+
+    Raises what open_regular raises, and UserError for more than `largest` bytes.
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > largest:
+            raise UserError(f"{path}: has {size} bytes, where {largest} are the most that can be meant")
+        try:
+            return file.read(largest)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def read_json(path: Path, largest: int = 2**22) -> Any:
+    """A JSON document that anybody may have put there; numbers are finite.
+
+    Raises what read_bytes raises, and ValueError where it is no JSON or nested too deeply.
+    """
+
+    def finite(word: str) -> float:
+        if not math.isfinite(number := float(word)):
+            raise ValueError(f"{word:.20} is no finite number")
+        return number
+
+    text = read_bytes(path, largest).decode("utf-8")
+    try:
+        return json.loads(text, parse_constant=finite, parse_float=finite)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None

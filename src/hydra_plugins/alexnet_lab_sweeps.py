@@ -33,6 +33,8 @@ class LocalLauncherConfig:
     _target_: str = "hydra_plugins.alexnet_lab_sweeps.LocalLauncher"
     # Jobs that run at the same time; null: as many as the machine has GPUs or, without GPUs, cores for.
     jobs: int | None = None
+    # How often a job that failed is tried again before the sweep gives it up.
+    sweep_retries: int = 1
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="checked", node=CheckedSweeperConfig, provider="alexnet_lab")
@@ -56,10 +58,11 @@ class CheckedSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from alexnet_lab.experiments.planning import plan_sweep
+        from alexnet_lab.experiments.planning import check_size, plan_sweep
 
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides(arguments)
+        check_size(overrides)
         product = BasicSweeper.split_arguments(overrides, max_batch_size=None)[0]
         loader = self.hydra_context.config_loader
         plan = plan_sweep(product, self.experiment, lambda job: loader.load_sweep_config(self.config, job))
@@ -71,14 +74,16 @@ class CheckedSweeper(Sweeper):
 class LocalLauncher(Launcher):
     """Several jobs at a time on this machine, each a fresh `python src/train.py` without -m."""
 
-    def __init__(self, jobs: int | None) -> None:
-        self.jobs = jobs
+    def __init__(self, jobs: int | None, sweep_retries: int) -> None:
+        self.jobs, self.sweep_retries = jobs, sweep_retries
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config, self.hydra_context = config, hydra_context
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from alexnet_lab.experiments.scheduler import Job, run_jobs
+        from alexnet_lab.experiments.job_process import Job
+        from alexnet_lab.experiments.scheduler import Scheduler
+        from alexnet_lab.tracking.sync import say_what_waits
 
         folder, jobs = Path(self.config.hydra.sweep.dir), []
         for overrides in job_overrides:
@@ -92,5 +97,8 @@ class LocalLauncher(Launcher):
                     uses_gpus=str(composed.trainer.accelerator) != "cpu",
                 )
             )
-        run_jobs(jobs, self.jobs)
+        try:
+            Scheduler(jobs, self.jobs, self.sweep_retries).run()
+        finally:
+            say_what_waits(folder)
         return [JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED) for job in jobs]

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import lightning
 import numpy as np
 import pytest
 import torch
 
 from alexnet_lab.data.augmentation import Augmentation
 from alexnet_lab.data.batches import EvaluationBatches, TrainBatches
+from alexnet_lab.data.buffers import Buffers
+from alexnet_lab.data.placement import place
 from alexnet_lab.data.randomness import normal, uniform
+from alexnet_lab.data.reader import Batch, PictureReader
+from alexnet_lab.errors import UserError
 
 SIDE, CROP = 40, 33
 IMAGES = np.random.default_rng(0).integers(0, 256, (100, SIDE, SIDE, 3), dtype=np.uint8)
@@ -22,10 +29,16 @@ def augmentation(**knobs: object) -> Augmentation:
     return Augmentation(CROP, MEAN, EIGENVALUES, EIGENVECTORS, seed=5, **knobs)
 
 
+def train_batches(images: object = IMAGES, workers: int = 0, **ranks: int) -> TrainBatches:
+    """Batches of crops at the places where the augmentation expects them."""
+    reader = PictureReader(images, LABELS, augmentation().crops, workers=workers)
+    return TrainBatches(reader, 16, seed=7, **ranks)
+
+
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_the_union_over_ranks_is_the_batch_of_one_device(ranks: int) -> None:
-    shares = [TrainBatches(IMAGES, LABELS, 16, seed=7, rank=rank, ranks=ranks) for rank in range(ranks)]
-    alone = TrainBatches(IMAGES, LABELS, 16, seed=7)
+    shares = [train_batches(rank=rank, ranks=ranks) for rank in range(ranks)]
+    alone = train_batches()
     for epoch in (0, 3):
         for batches in (*shares, alone):
             batches.sampler.set_epoch(epoch)
@@ -36,7 +49,7 @@ def test_the_union_over_ranks_is_the_batch_of_one_device(ranks: int) -> None:
 
 
 def test_an_epoch_sees_each_picture_at_most_once_and_epochs_differ() -> None:
-    batches = TrainBatches(IMAGES, LABELS, 16, seed=7)
+    batches = train_batches()
     first = torch.cat([batch.samples for batch in batches])
     batches.sampler.set_epoch(1)
     second = torch.cat([batch.samples for batch in batches])
@@ -44,15 +57,154 @@ def test_an_epoch_sees_each_picture_at_most_once_and_epochs_differ() -> None:
     assert not torch.equal(first, second)
 
 
+def test_an_epoch_continues_where_a_checkpoint_was_written() -> None:
+    """The state counts batches of the whole world, so four ranks may continue what one began."""
+    begun = train_batches()
+    begun.sampler.set_epoch(2)
+    whole = [batch.samples for batch in begun]
+    first = iter(begun)
+    assert torch.equal(torch.stack([next(first).samples for _ in range(4)]), torch.stack(whole[:4]))
+    state = begun.state_dict()
+    assert state == {"epoch": 2, "batches": 4}
+
+    ranks = [train_batches(rank=rank, ranks=4) for rank in range(4)]
+    for batches in ranks:
+        batches.load_state_dict(state)
+        batches.sampler.set_epoch(2)
+    rest = [torch.cat([part.samples for part in parts]) for parts in zip(*ranks, strict=True)]
+    assert torch.equal(torch.stack(rest), torch.stack(whole[4:]))
+    for batches in ranks:
+        batches.sampler.set_epoch(3)
+        assert len(list(batches)) == 6
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_batches_are_the_same_bits_for_any_number_of_workers(workers: int) -> None:
+    alone, many = train_batches(), train_batches(workers=workers)
+    for epoch in (0, 1):
+        alone.sampler.set_epoch(epoch)
+        many.sampler.set_epoch(epoch)
+        for one, other in zip(alone, many, strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_what_the_network_sees_depends_neither_on_the_batch_nor_on_where_pictures_lie() -> None:
+    """Crops taken by the loader, by the augmentation, alone, and out of a store in the device's memory."""
+    varied = augmentation()
+    placed = place(IMAGES, "device", torch.device("cpu"))
+    assert isinstance(placed, torch.Tensor)
+    for read, resident in zip(train_batches(), train_batches(placed), strict=True):
+        assert read.images.shape[1] == CROP
+        assert resident.images.shape[1] == SIDE
+        seen = varied(read.images, read.samples, 0)
+        assert torch.equal(seen, varied(resident.images, resident.samples, 0))
+        for i in range(len(seen)):
+            assert torch.equal(seen[i : i + 1], varied(read.images[i : i + 1], read.samples[i : i + 1], 0))
+
+
+def test_the_operations_of_a_gpu_give_the_bits_of_those_of_a_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures, samples = torch.from_numpy(IMAGES), torch.arange(100)
+    on_processor = augmentation()(pictures, samples, 3).clone()
+    monkeypatch.setattr(Augmentation, "_on_processor", Augmentation._on_device)
+    assert torch.equal(augmentation()(pictures, samples, 3), on_processor)
+    assert torch.equal(augmentation()(cropped(samples, 3), samples, 3), on_processor)
+
+
+def test_several_threads_give_the_bits_of_one() -> None:
+    """Pictures of 224 pixels, which are shared among threads, also where nothing may be differentiated."""
+    images = np.random.default_rng(2).integers(0, 256, (10, 256, 256, 3), dtype=np.uint8)
+    large = Augmentation(224, np.full((256, 256, 3), 99.5), EIGENVALUES, EIGENVECTORS, seed=5)
+    threads = torch.get_num_threads()
+    seen = []
+    for number in (1, 3):
+        torch.set_num_threads(number)
+        with torch.inference_mode():
+            seen.append(large(torch.from_numpy(images), torch.arange(10), 0))
+        assert torch.get_num_threads() == number
+    torch.set_num_threads(threads)
+    assert torch.equal(*seen)
+
+
+def cropped(samples: torch.Tensor, epoch: int) -> torch.Tensor:
+    return PictureReader(IMAGES, LABELS, augmentation().crops).read(samples.numpy(), epoch).images
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), SystemExit(1), MemoryError()])
+def test_what_goes_wrong_in_a_thread_is_said_in_one_line(error: BaseException) -> None:
+    class Failing:
+        shape = IMAGES.shape
+
+        def __getitem__(self, sample: int) -> np.ndarray:
+            if sample == 30:
+                raise error
+            return IMAGES[sample]
+
+    batches = train_batches(Failing(), workers=2)
+    [number] = [number for number, batch in enumerate(train_batches()) if 30 in batch.samples]
+    read = iter(batches)
+    for _ in range(number):
+        next(read)
+    with pytest.raises(UserError, match=rf"batch {number} of epoch 0 could not be read: {type(error).__name__}"):
+        next(read)
+
+
+def test_memory_is_used_again_but_never_while_somebody_holds_it() -> None:
+    buffers = Buffers(np.uint8)
+    first = buffers.take(4, 5)
+    address, part = first.data_ptr(), first[1:2]
+    del first
+    assert buffers.take(4, 5).data_ptr() != address
+    del part
+    assert buffers.take(20).data_ptr() == address
+
+
+def test_lightning_keeps_the_place_in_its_checkpoints(tmp_path: Path) -> None:
+    whole, rest = Samples(tmp_path / "middle.ckpt"), Samples()
+    fit(whole, None)
+    fit(rest, tmp_path / "middle.ckpt")  # written after three batches of the second epoch of six
+    assert rest.seen == whole.seen[9:]
+    assert len(whole.seen) == 18
+
+
+class Samples(lightning.LightningModule):
+    """Learns nothing, and remembers which pictures it was shown."""
+
+    def __init__(self, checkpoint: Path | None = None) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.seen: list[list[int]] = []
+        self.checkpoint = checkpoint
+
+    def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
+        self.seen.append(batch.samples.tolist())
+        return self.weight * batch.images.float().mean()
+
+    def on_train_batch_end(self, *_: object) -> None:
+        if self.checkpoint is not None and self.global_step == 9:
+            self.trainer.save_checkpoint(self.checkpoint)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.0)
+
+
+def fit(module: Samples, checkpoint: Path | None) -> None:
+    trainer = lightning.Trainer(
+        accelerator="cpu", max_epochs=3, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, use_distributed_sampler=False,
+    )  # fmt: skip
+    trainer.fit(module, train_batches(), ckpt_path=checkpoint, weights_only=True)
+
+
 def test_evaluation_counts_each_picture_once_whatever_the_number_of_ranks() -> None:
+    reader = PictureReader(IMAGES, LABELS)
     for ranks in (1, 2, 3, 7):
-        seen = [batch.samples for rank in range(ranks) for batch in EvaluationBatches(IMAGES, LABELS, 16, rank, ranks)]
+        seen = [batch.samples for rank in range(ranks) for batch in EvaluationBatches(reader, 16, rank, ranks)]
         assert sorted(torch.cat(seen).tolist()) == list(range(100))
 
 
 def test_a_batch_that_ranks_cannot_share_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot be shared equally"):
-        TrainBatches(IMAGES, LABELS, 15, seed=0, ranks=2)
+        TrainBatches(PictureReader(IMAGES, LABELS), 15, seed=0, ranks=2)
 
 
 def test_crops_and_mirror_images_are_those_of_the_picture() -> None:

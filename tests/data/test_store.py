@@ -8,16 +8,18 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from alexnet_lab.data.block import Block, Rejected, make_block
 from alexnet_lab.data.fractals import FractalSettings, FractalSource
-from alexnet_lab.data.prepare import prepare_store
-from alexnet_lab.data.store import Rejected, StoreError, open_store, store_key, verify_store
+from alexnet_lab.data.prepare import discard_changed, prepare_store
+from alexnet_lab.data.store import StoreError, open_store, store_key
+from alexnet_lab.data.store_checks import verify_store
 from alexnet_lab.data.store_writer import StoreWriter
 from alexnet_lab.errors import UserError
 
@@ -32,21 +34,26 @@ class RandomSource:
     image_size = SIDE
     class_names = ("a", "b", "c")
 
-    def __init__(self, stop_at: int | None = None) -> None:
-        self.stop_at = stop_at
+    def __init__(self, stop_at: int | None = None, found: str = "nothing") -> None:
+        self.stop_at, self.found = stop_at, found
 
     def settings(self) -> dict[str, Any]:
         return {"image_size": SIDE, "num_classes": 3}
 
+    def facts(self) -> dict[str, Any]:
+        return {"found": self.found}
+
+    def change(self, facts: dict[str, Any]) -> str | None:
+        return None if facts == self.facts() else "random: has changed"
+
     def count(self, split: str) -> int:
         return COUNTS[split]
 
-    def chunks(self, split: str) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        images, labels = pictures(split)
-        for start in range(0, COUNTS[split], 4):
+    def blocks(self, split: str, first: int, packing: str) -> Generator[Block, None, None]:
+        for start in range(first, COUNTS[split], 4):
             if split == "train" and self.stop_at is not None and start + 4 > self.stop_at:
                 raise UserError("the source is gone")
-            yield start, images[start : start + 4], labels[start : start + 4]
+            yield block(split, start, start + 4, packing)
 
 
 def pictures(split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -56,37 +63,83 @@ def pictures(split: str) -> tuple[np.ndarray, np.ndarray]:
     return images, np.arange(COUNTS[split]) % 3
 
 
-def writer(path: Path) -> StoreWriter:
-    return StoreWriter(path, "random", {"image_size": SIDE}, ["a", "b", "c"], SIDE, COUNTS)
+def block(split: str, first: int, end: int, packing: str = "pixels") -> Block:
+    images, labels = pictures(split)
+    return make_block(images[first:end], labels[first:end], packing)
 
 
-def fill(store: StoreWriter) -> None:
-    for split in COUNTS:
-        store.write(split, 0, *pictures(split))
+ABOUT = {
+    "source": "random",
+    "settings": {"image_size": SIDE},
+    "found": {},
+    "image_size": SIDE,
+    "packing": "pixels",
+    "class_names": ["a", "b", "c"],
+}
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    with writer(tmp_path / "store") as unfinished:
-        fill(unfinished)
+    with StoreWriter(tmp_path / "store", ABOUT) as unfinished:
+        for split, count in COUNTS.items():
+            unfinished.append(split, block(split, 0, count))
         store = unfinished.finish()
     for split in COUNTS:
         images, labels = pictures(split)
         assert np.array_equal(store.images(split), images)
         assert np.array_equal(store.labels(split), labels)
         assert isinstance(store.images(split), np.memmap)
+        assert np.array_equal(np.load(store.path / f"{split}_images.npy"), images)
     assert store.class_names == ["a", "b", "c"]
     assert [entry.name for entry in tmp_path.iterdir()] == ["store"]
     assert verify_store(tmp_path / "store").settings == {"image_size": SIDE}
 
 
-def test_chunks_may_come_in_any_order(tmp_path: Path) -> None:
-    images, labels = pictures("train")
-    with writer(tmp_path / "store") as unfinished:
-        for start in (8, 0, 4):
-            unfinished.write("train", start, images[start : start + 4], labels[start : start + 4])
-        unfinished.write("val", 0, *pictures("val"))
+def test_a_writer_goes_on_from_what_was_synced(tmp_path: Path) -> None:
+    with StoreWriter(tmp_path / "store", ABOUT) as first:
+        first.append("train", block("train", 0, 7))
+        first.sync()
+        first.append("train", block("train", 7, 9))  # not synced, so it counts for nothing
+    (tmp_path / ".store.partial" / ".progress.npz.1234").write_bytes(b"as a kill leaves it")
+    with StoreWriter(tmp_path / "store", ABOUT) as second:
+        assert second.taken == {"train": 7, "val": 0}
+        second.append("train", block("train", 7, 12))
+        second.append("val", block("val", 0, 5))
+        store = second.finish()
+    assert np.array_equal(store.images("train"), pictures("train")[0])
+    assert np.allclose(store.pixel_mean, pictures("train")[0].mean(axis=0), atol=1e-5)
+    verify_store(store.path)
+    assert not list(store.path.glob(".*"))
+
+
+def test_a_writer_does_not_go_on_from_another_collection(tmp_path: Path) -> None:
+    with StoreWriter(tmp_path / "store", ABOUT) as first:
+        first.append("train", block("train", 0, 7))
+        first.sync()
+    with StoreWriter(tmp_path / "store", {**ABOUT, "found": {"files": 12}}) as second:
+        assert second.taken == {"train": 0, "val": 0}
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_jpegs_are_a_tenth_as_large_and_nearly_the_same(tmp_path: Path, split: str) -> None:
+    y, x = np.mgrid[0:64, 0:64]
+    waves = (127 + 60 * np.sin(x / 9) + 60 * np.cos(y / 7))[..., np.newaxis] * [1.0, 0.8, 0.6]
+    images = np.stack([np.roll(waves, shift, axis=1) for shift in range(9)]).astype(np.uint8)
+    with StoreWriter(tmp_path / "store", {**ABOUT, "image_size": 64, "packing": "jpeg"}) as unfinished:
+        for part in COUNTS:
+            unfinished.append(part, make_block(images[:5], np.arange(5) % 3, "jpeg"))
+            unfinished.append(part, make_block(images[5:], np.arange(4) % 3, "jpeg"))
         store = unfinished.finish()
-    assert np.array_equal(store.images("train"), images)
+    packed = store.images(split)
+    assert packed.shape == (9, 64, 64, 3)
+    everything = packed[np.arange(9)]
+    assert np.abs(everything.astype(int) - images).mean() < 3
+    assert (store.path / f"{split}_images.npy").stat().st_size < images.nbytes / 5
+    for index in (3, -1, slice(2, 8, 3), np.array([8, 0, -9])):
+        assert np.array_equal(packed[index], everything[index])
+    with pytest.raises(IndexError):
+        packed[np.array([9])]
+    assert np.allclose(store.pixel_mean, everything.mean(axis=0), atol=1e-5)  # of what training will see
+    verify_store(store.path)
 
 
 def test_statistics_are_those_of_the_training_pictures(tmp_path: Path) -> None:
@@ -100,51 +153,41 @@ def test_statistics_are_those_of_the_training_pictures(tmp_path: Path) -> None:
     assert np.all(np.diff(values) <= 0)
 
 
-@pytest.mark.parametrize(
-    ("start", "count", "label"),
-    [(0, 4, 0), (10, 3, 0), (-1, 2, 0), (4, 4, 3), (4, 4, -1)],
-    ids=["twice", "beyond the end", "before the start", "no such class", "negative class"],
-)
-def test_a_writer_refuses_what_does_not_fit(tmp_path: Path, start: int, count: int, label: int) -> None:
-    images, labels = pictures("train")
-    with writer(tmp_path / "store") as unfinished:
-        unfinished.write("train", 0, images[:2], labels[:2])
-        with pytest.raises(ValueError, match="train"):
-            unfinished.write("train", start, images[:count], np.full(count, label))
-
-
-def test_a_store_with_pictures_missing_does_not_appear(tmp_path: Path) -> None:
-    images, labels = pictures("train")
-    with writer(tmp_path / "store") as unfinished:
-        unfinished.write("train", 0, images[:8], labels[:8])
-        with pytest.raises(ValueError, match="4 of 12"):
-            unfinished.finish()
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("label", [3, -1])
+def test_a_writer_refuses_labels_without_a_class(tmp_path: Path, label: int) -> None:
+    images, _ = pictures("train")
+    with (
+        StoreWriter(tmp_path / "store", ABOUT) as unfinished,
+        pytest.raises(ValueError, match="3 classes"),
+    ):
+        unfinished.append("train", make_block(images[:2], np.full(2, label), "pixels"))
 
 
 @pytest.mark.parametrize("stop_at", [0, 9])
-def test_a_source_that_fails_leaves_nothing_behind(tmp_path: Path, stop_at: int) -> None:
+def test_a_source_that_fails_is_gone_on_with(tmp_path: Path, stop_at: int) -> None:
     with pytest.raises(UserError, match="the source is gone"):
-        prepare_store(tmp_path, RandomSource(stop_at))
-    assert [entry.name for entry in tmp_path.iterdir() if not entry.name.endswith(".lock")] == []
-    prepare_store(tmp_path, RandomSource())  # and the next one is not hindered
+        prepare_store(tmp_path / "stores", RandomSource(stop_at))
+    assert [entry.name for entry in (tmp_path / "stores").iterdir() if not entry.name.startswith(".")] == []
+    mended = prepare_store(tmp_path / "stores", RandomSource())
+    undisturbed = prepare_store(tmp_path / "others", RandomSource())
+    assert_same_files(mended.path, undisturbed.path)
+    assert [entry.suffix for entry in (tmp_path / "stores").iterdir() if entry.name.startswith(".")] == [".lock"]
 
 
-def test_what_a_killed_job_left_behind_is_removed(tmp_path: Path) -> None:
-    source = RandomSource()
-    left_behind = tmp_path / f".{store_key(source.name, source.settings())}.partial-1234"
-    left_behind.mkdir()
-    prepare_store(tmp_path, source)
-    assert not left_behind.exists()
+def test_a_writer_killed_before_the_rename_needs_only_the_rename(tmp_path: Path) -> None:
+    path = prepare_store(tmp_path, RandomSource()).path
+    path.rename(path.with_name(f".{path.name}.partial"))
+    assert prepare_store(tmp_path, RandomSource(stop_at=0)).path == path
 
 
-def test_rejected_pictures_shorten_the_store_and_are_listed(tmp_path: Path) -> None:
+def test_rejected_pictures_are_left_out_and_listed(tmp_path: Path) -> None:
     images, labels = pictures("train")
-    with writer(tmp_path / "store") as unfinished:
-        unfinished.write("train", 0, images[:9], labels[:9])
-        unfinished.shorten("train", 9)
-        unfinished.write("val", 0, *pictures("val"))
-        store = unfinished.finish([Rejected("train/a/1.png", "truncated, alas")])
+    bad = [Rejected("train/a/1.png", "truncated, alas")]
+    with StoreWriter(tmp_path / "store", ABOUT) as unfinished:
+        unfinished.append("train", make_block(images[:9], labels[:9], "pixels", bad))
+        assert unfinished.taken["train"] == 10
+        unfinished.append("val", block("val", 0, 5))
+        store = unfinished.finish()
     assert np.array_equal(store.images("train"), images[:9])
     assert (store.path / "quarantine.csv").read_text().splitlines() == [
         "path,reason",
@@ -153,10 +196,26 @@ def test_rejected_pictures_shorten_the_store_and_are_listed(tmp_path: Path) -> N
     verify_store(store.path)
 
 
-FILES = ["train_images.npy", "train_labels.npy", "val_images.npy", "val_labels.npy", "pixel_mean.npy", "manifest.json"]
+def test_pictures_that_have_changed_are_said_and_not_mixed_in(tmp_path: Path) -> None:
+    path = prepare_store(tmp_path, RandomSource()).path
+    with pytest.raises(UserError, match=r"random: has changed since .* was prepared; prepare them anew"):
+        prepare_store(tmp_path, RandomSource(found="more"))
+    assert path.exists()
+    assert discard_changed(tmp_path, RandomSource()) is None
+    assert discard_changed(tmp_path, RandomSource(found="more")) == "random: has changed"
+    assert prepare_store(tmp_path, RandomSource(found="more")).path == path
 
 
-@pytest.mark.parametrize("name", FILES)
+def assert_same_files(one: Path, other: Path) -> None:
+    assert sorted(file.name for file in one.iterdir()) == sorted(file.name for file in other.iterdir())
+    for file in one.iterdir():
+        assert file.read_bytes() == (other / file.name).read_bytes(), file.name
+
+
+ARRAYS = ["train_images.npy", "train_labels.npy", "val_images.npy", "val_labels.npy", "pixel_mean.npy"]
+
+
+@pytest.mark.parametrize("name", [*ARRAYS, "manifest.json", "checksums.csv"])
 def test_one_flipped_bit_is_found_and_its_file_named(tmp_path: Path, name: str) -> None:
     file = prepare_store(tmp_path, RandomSource()).path / name
     content = bytearray(file.read_bytes())
@@ -167,7 +226,7 @@ def test_one_flipped_bit_is_found_and_its_file_named(tmp_path: Path, name: str) 
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*ARRAYS, "manifest.json"])
 def test_missing_and_cut_files_are_found_when_a_store_is_opened(tmp_path: Path, name: str) -> None:
     file = prepare_store(tmp_path, RandomSource()).path / name
     file.write_bytes(file.read_bytes()[:-3])
@@ -203,7 +262,7 @@ def test_the_key_names_the_settings() -> None:
 
 def test_preparing_loads_neither_torch_nor_lightning_nor_hydra() -> None:
     program = (
-        "import sys, alexnet_lab.data.prepare, alexnet_lab.data.fractals, alexnet_lab.data.folder;"
+        "import sys, alexnet_lab.data.prepare, alexnet_lab.data.fractals, alexnet_lab.data.picture_source;"
         "print({'torch', 'lightning', 'hydra'} & set(sys.modules))"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "src")}
@@ -215,10 +274,10 @@ def prepare_in_turn(directory: Path, log: Path) -> None:
     """What one of several jobs does: it notes in `log` that it rendered, if it did."""
 
     class Noted(FractalSource):
-        def chunks(self, split: str) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        def blocks(self, split: str, first: int, packing: str) -> Generator[Block, None, None]:
             with log.open("a") as file:
                 file.write(f"{split}\n")
-            return super().chunks(split)
+            return super().blocks(split, first, packing)
 
     sys.stderr = (log.parent / f"{multiprocessing.current_process().name}.txt").open("w")
     settings = FractalSettings(image_size=64, num_classes=4, train_images_per_class=300, val_images_per_class=5)
@@ -237,4 +296,4 @@ def test_of_several_jobs_at_once_one_builds_and_the_others_wait(tmp_path: Path) 
     assert [job.exitcode for job in jobs] == [0, 0, 0]
     assert log.read_text().split() == ["train", "val"]
     spoken = [(tmp_path / f"job{i}.txt").read_text() for i in range(3)]
-    assert sum(text.startswith("Preparing") for text in spoken) == 1
+    assert sum("needed" in text for text in spoken) == 1

@@ -24,7 +24,18 @@ SAME = {0: 0.21, 1: 0.22, 2: 0.23}
 
 def result(error: float, seed: int) -> dict[str, object]:
     metrics = {"val_top1_error": error, "val_top5_error": error / 2}
-    return {"status": "completed", "seed": seed, "parameters": 1000 + seed, "metrics": metrics, "config": {}}
+    return {
+        "status": "completed",
+        "seed": seed,
+        "parameters": 1000 + seed,
+        "epochs": 4,
+        "steps": 100,
+        "wall_seconds": 1800.0,
+        "metrics": metrics,
+        "hardware": {"processor": "abacus", "cores": 2, "threads": 1, "devices": 1, "gpus": []},
+        "versions": {"torch": "2", "lightning": "2"},
+        "config": {"model": {"name": "mini"}, "data": {"source": "fractals", "image_size": 64}},
+    }
 
 
 def runs() -> dict[str, dict[int, dict[str, object]]]:

@@ -97,15 +97,6 @@ def test_a_picture_folder_without_pictures_is_one_line(program, tmp_path: Path) 
     assert not (tmp_path / "runs").exists()
 
 
-def test_without_a_key_the_tracker_stays_offline_and_says_so(program, small, tmp_path: Path) -> None:
-    answer = program("train.py", *small, "logger=wandb", "sweep=tracked")
-
-    assert answer.returncode == 0, answer.stderr
-    [folder] = (tmp_path / "runs" / "tracked").iterdir()
-    assert len(list(folder.glob("wandb/offline-run-*/*.wandb"))) == 1
-    assert "W&B: no key, so this run stays offline" in (folder / "train.log").read_text()
-
-
 def test_a_run_that_diverges_says_so_in_one_line(program, small, tmp_path: Path) -> None:
     answer = program("train.py", *small, "optim.learning_rate=90", "optim.momentum=0.999", "sweep=wild")
 

@@ -23,6 +23,7 @@ from random_networks import scatter, trained
 from refusals import changed, refusal
 
 from alexnet_lab.errors import UserError
+from alexnet_lab.training import checkpoint_file
 from alexnet_lab.weights import safetensors_file
 from alexnet_lab.weights.run_folder import load_run
 from conftest import SOURCE, one_thread
@@ -58,7 +59,8 @@ def test_a_pickle_with_code_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "config.yaml").write_text("model: {name: mini}\n")
-    torch.save({"state_dict": contents[0]}, tmp_path / "checkpoints" / "best.ckpt")
+    checkpoint = checkpoint_file.to_bytes({"state_dict": contents[0]})  # a stranger can make a checksum that fits
+    (tmp_path / "checkpoints" / "best.ckpt").write_bytes(bytes(checkpoint) + checkpoint_file.seal(checkpoint))
     with pytest.raises(UserError, match="refused, it holds Python objects"):
         load_run(tmp_path)
     assert not (tmp_path / "pwned").exists()

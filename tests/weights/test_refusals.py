@@ -17,6 +17,7 @@ from random_networks import trained
 from refusals import changed, refusal
 
 from alexnet_lab.errors import UserError
+from alexnet_lab.training import checkpoint_file
 from alexnet_lab.weights import safetensors_file
 from alexnet_lab.weights.run_folder import load_run
 
@@ -169,13 +170,22 @@ def test_run_folders_that_cannot_be_exported(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()
     state = {f"network.{name}": tensor for name, tensor in network.network.state_dict().items()}
     file = tmp_path / "checkpoints" / "best.ckpt"
+
+    def save(content: Any) -> None:
+        checkpoint = checkpoint_file.to_bytes(content)
+        file.write_bytes(bytes(checkpoint) + checkpoint_file.seal(checkpoint))
+
     for content in ({}, [], {"state_dict": {}}, {"state_dict": {"other": torch.zeros(3)}}, {"state_dict": [1]}):
-        torch.save(content, file)
+        save(content)
         assert refused().startswith(str(file))
-    torch.save({"state_dict": state | {"network.fc7.linear.bias": torch.zeros(3)}}, file)
+    save({"state_dict": state | {"network.fc7.linear.bias": torch.zeros(3)}})
     assert "network.fc7.linear.bias is 3, and in mini 1024" in refused()
-    torch.save({"state_dict": state}, file)
+    save({"state_dict": state})
     assert load_run(tmp_path).pixel_mean is None
+    whole = file.read_bytes()
+    for damaged in (whole[:-1], whole[:1000], whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:]):
+        file.write_bytes(damaged)
+        assert refused().endswith("is damaged or cut short, its checksum does not fit")
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,13 @@
-"""Which pictures form which batch, and their bytes, read from the packed store's memory maps."""
+"""Which pictures form which batch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-
-class Batch(NamedTuple):
-    """images uint8 (N, H, H, 3), labels int64 (N,), samples int64 (N,): each picture's number in its split."""
-
-    images: Tensor
-    labels: Tensor
-    samples: Tensor
+from alexnet_lab.data.reader import Batch, PictureReader
 
 
 class EpochOrder:
@@ -35,24 +27,40 @@ class TrainBatches:
     """Batches of one epoch. Rank r of W takes the r-th W-th of each global batch, so their union is the
     batch that one device would see. What does not fill a global batch at the end of an epoch is left for
     other epochs, whose order differs.
+
+    Lightning keeps `state_dict` in checkpoints: {"epoch", "batches"}, how many batches of which epoch were
+    taken. After `load_state_dict` that epoch begins behind them, for any number of ranks; other epochs are whole.
     """
 
-    def __init__(
-        self, images: np.ndarray, labels: np.ndarray, batch_size: int, seed: int, rank: int = 0, ranks: int = 1
-    ) -> None:
+    def __init__(self, reader: PictureReader, batch_size: int, seed: int, rank: int = 0, ranks: int = 1) -> None:
         if batch_size % ranks:
             raise ValueError(f"a batch of {batch_size} pictures cannot be shared equally by {ranks} ranks")
-        self.images, self.labels, self.batch_size, self.rank, self.ranks = images, labels, batch_size, rank, ranks
-        self.sampler = EpochOrder(len(labels), seed)  # under this name Lightning tells it the epoch
+        self.reader, self.batch_size, self.rank, self.ranks = reader, batch_size, rank, ranks
+        self.sampler = EpochOrder(len(reader), seed)  # under this name Lightning tells it the epoch
+        self._taken = self._start = (0, 0)  # epoch, batches
 
     def __len__(self) -> int:
-        return len(self.labels) // self.batch_size
+        return len(self.reader) // self.batch_size
 
     def __iter__(self) -> Iterator[Batch]:
+        epoch, (start_epoch, start) = self.sampler.epoch, self._start
+        self._start = (0, 0)  # an epoch is continued once
         order, share = self.sampler.permutation(), self.batch_size // self.ranks
-        for batch in range(len(self)):
+
+        def samples(batch: int) -> np.ndarray:
             first = batch * self.batch_size + self.rank * share
-            yield gather(self.images, self.labels, order[first : first + share])
+            return order[first : first + share]
+
+        numbers = range(start if epoch == start_epoch else 0, len(self))
+        for number, batch in zip(numbers, self.reader.batches(samples, numbers, epoch), strict=True):
+            self._taken = (epoch, number + 1)
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        return dict(zip(("epoch", "batches"), self._taken, strict=True))
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._taken = self._start = (int(state["epoch"]), int(state["batches"]))
 
 
 class EvaluationBatches:
@@ -60,20 +68,15 @@ class EvaluationBatches:
     to make batches even, so error counts are exact under any number of ranks.
     """
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, batch_size: int, rank: int = 0, ranks: int = 1) -> None:
-        self.images, self.labels, self.batch_size = images, labels, batch_size
-        self.mine = np.arange(rank, len(labels), ranks)
+    def __init__(self, reader: PictureReader, batch_size: int, rank: int = 0, ranks: int = 1) -> None:
+        self.reader, self.batch_size = reader, batch_size
+        self.mine = np.arange(rank, len(reader), ranks)
 
     def __len__(self) -> int:
         return -(-len(self.mine) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        for first in range(0, len(self.mine), self.batch_size):
-            yield gather(self.images, self.labels, self.mine[first : first + self.batch_size])
+        def samples(batch: int) -> np.ndarray:
+            return self.mine[batch * self.batch_size : (batch + 1) * self.batch_size]
 
-
-def gather(images: np.ndarray, labels: np.ndarray, samples: np.ndarray) -> Batch:
-    """Copy the given pictures out of the memory map."""
-    return Batch(
-        torch.from_numpy(images[samples]), torch.from_numpy(labels[samples]), torch.from_numpy(samples.astype(np.int64))
-    )
+        return self.reader.batches(samples, range(len(self)), 0)

@@ -7,12 +7,13 @@ The same image at 256 pixels is the one at 64 pixels with more detail.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from alexnet_lab.data.block import Block, make_block
 from alexnet_lab.data.exact_random import derive_keys
 from alexnet_lab.data.fractal_images import render_batch
 from alexnet_lab.data.fractal_systems import class_systems
@@ -126,12 +127,19 @@ class FractalSource:
         """Images of the split, "train" or "val"."""
         return self._settings.count(split)
 
-    def chunks(self, split: str) -> Iterator[tuple[int, UInt8Array, Int64Array]]:
-        """(position of the first image, images, labels), in order, rendered on all cores."""
+    def facts(self) -> dict[str, object]:
+        """Nothing is found: the settings say all."""
+        return {}
+
+    def change(self, facts: dict[str, object]) -> None:
+        return None
+
+    def blocks(self, split: str, first: int, packing: str) -> Generator[Block, None, None]:
+        """Images from number `first` on, in order, rendered on all cores."""
         total, chunk = self.count(split), 1 + _PIXELS_OF_CHUNK // self.image_size**2
         class_systems(self._settings.seed, self._settings.num_classes)  # once, before the threads ask for it
 
-        def render(first: int) -> tuple[int, UInt8Array, Int64Array]:
-            return (first, *render_split(self._settings, split, first, min(first + chunk, total)))
+        def render(start: int) -> Block:
+            return make_block(*render_split(self._settings, split, start, min(start + chunk, total)), packing)
 
-        return map_in_order(render, range(0, total, chunk), self._threads)
+        yield from map_in_order(render, range(first, total, chunk), self._threads)

@@ -6,10 +6,16 @@ import logging
 from pathlib import Path
 
 import lightning
+from torch import Tensor
 
 from alexnet_lab.config import RunConfig
+from alexnet_lab.data.augmentation import Augmentation
 from alexnet_lab.data.batches import EvaluationBatches, TrainBatches
+from alexnet_lab.data.comparison_transforms import ComparisonTransforms, Mixup
+from alexnet_lab.data.crops import Crops
+from alexnet_lab.data.placement import place
 from alexnet_lab.data.prepare import prepare_store
+from alexnet_lab.data.reader import PictureReader
 from alexnet_lab.data.sources import make_source
 from alexnet_lab.data.store import Store
 from alexnet_lab.errors import UserError
@@ -33,7 +39,8 @@ class PictureData(lightning.LightningDataModule):
         """Make the packed store if it is not there; of several processes one works and the others wait."""
         if hasattr(self, "store"):
             return
-        self.store = prepare_store(Path(self.run.data.store_root), make_source(self.run.data))
+        data = self.run.data
+        self.store = prepare_store(Path(data.store_root), make_source(data), data.packing, data.max_bad)
         pictures, ranks = len(self.store.labels("train")), self.run.trainer.devices * self.run.trainer.num_nodes
         if min(pictures, len(self.store.labels("val"))) < ranks:
             raise UserError(f"{self.store.path}: holds fewer pictures of a split than there are devices, {ranks}")
@@ -46,23 +53,53 @@ class PictureData(lightning.LightningDataModule):
     def num_classes(self) -> int:
         return len(self.store.class_names)
 
+    def augmentation(self) -> Augmentation:
+        """The variation of training pictures that the configuration asks for."""
+        data = self.run.data
+        return Augmentation(
+            self.run.model.input_size,
+            self.store.pixel_mean,
+            self.store.color_eigenvalues,
+            self.store.color_eigenvectors,
+            seed=self.run.seed,
+            random_crop=data.random_crop,
+            flip=data.flip,
+            color_noise=data.color_noise,
+            color_noise_epochs=round(self.run.optim.color_noise_until * self.run.trainer.max_epochs),
+            comparison=self._comparison(),
+        )
+
+    def _comparison(self) -> ComparisonTransforms | None:
+        data = self.run.data
+        if not (data.random_resized_crop or data.color_jitter or data.random_erasing):
+            return None
+        return ComparisonTransforms(
+            self.run.model.input_size,
+            self.run.seed,
+            random_resized_crop=data.random_resized_crop,
+            color_jitter=data.color_jitter,
+            random_erasing=data.random_erasing,
+        )
+
+    def mixup(self) -> Mixup | None:
+        """The mixing of training pictures, where the configuration asks for it."""
+        alpha = self.run.data.mixup
+        return Mixup(alpha, self.num_classes, self.run.seed) if alpha else None
+
     def train_dataloader(self) -> TrainBatches:
         assert self.trainer is not None
-        return TrainBatches(
-            self.store.images("train"),
-            self.store.labels("train"),
-            self.batch_size,
-            self.run.seed,
-            self.trainer.global_rank,
-            self.trainer.world_size,
-        )
+        # Random resized crops are taken from whole pictures, later.
+        reader = self._reader("train", None if self.run.data.random_resized_crop else self.augmentation().crops)
+        return TrainBatches(reader, self.batch_size, self.run.seed, self.trainer.global_rank, self.trainer.world_size)
 
     def val_dataloader(self) -> EvaluationBatches:
         assert self.trainer is not None
-        return EvaluationBatches(
-            self.store.images("val"),
-            self.store.labels("val"),
-            EVALUATION_BATCH,
-            self.trainer.global_rank,
-            self.trainer.world_size,
-        )
+        reader = self._reader("val", Crops(self.store.image_size, self.run.model.input_size))
+        return EvaluationBatches(reader, EVALUATION_BATCH, self.trainer.global_rank, self.trainer.world_size)
+
+    def _reader(self, split: str, crops: Crops | None) -> PictureReader:
+        assert self.trainer is not None
+        device = self.trainer.strategy.root_device
+        images = place(self.store.images(split), self.run.data.placement, device)
+        workers = 0 if isinstance(images, Tensor) else self.run.data.workers
+        return PictureReader(images, self.store.labels(split), crops, workers=workers, pin=device.type == "cuda")

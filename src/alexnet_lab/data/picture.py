@@ -2,40 +2,73 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import warnings
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+# What Pillow may take a file for, whatever it is called. Left out: formats that start other programs or hold drawings.
+_WANTED = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM", "JPEG2000", "TGA", "PCX")
+for _plugin in ("Jpeg", "Png", "Gif", "Bmp", "Tiff", "WebP", "Avif", "Ppm", "Jpeg2K", "Tga", "Pcx"):
+    with contextlib.suppress(ImportError):  # a Pillow that was built without that format
+        importlib.import_module(f"PIL.{_plugin}ImagePlugin")
+FORMATS = tuple(name for name in _WANTED if name in Image.OPEN)
+
+# Pillow refuses more than 178,956,970 pixels, half a GB of memory, as a trap; it warns of half as many, which are read.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+
 
 class UnreadablePicture(Exception):  # noqa: N818
     """A file that is not a whole picture; the message is the reason in one line."""
 
 
-def read_square(path: Path, side: int) -> NDArray[np.uint8]:
-    """The picture's middle as uint8 [side, side, 3], red, green, blue.
+def read_square(file: Path | bytes, side: int) -> NDArray[np.uint8]:
+    """The picture's middle as uint8 [side, side, 3], red, green, blue, from a file or its content.
 
-    Turned upright by its EXIF orientation; the shorter side resized to `side` (bicubic, antialiased) and the
+    Turned upright by its EXIF orientation; the shorter side resized to `side` (bilinear, antialiased) and the
     longer one cropped to its middle, in one step. Transparent parts lie over white; palettes, greyscale and
     CMYK become RGB, 16-bit greyscale keeps its upper 8 bits, colour profiles are ignored; of an animation
     the first frame is taken. JPEGs are decoded at a half, quarter or eighth of their size where that still
     leaves twice the pixels that are needed. Raises UnreadablePicture.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(BytesIO(file) if isinstance(file, bytes) else file, formats=FORMATS) as image:
             image.draft(None, (2 * side, 2 * side))
-            upright = _as_rgb(ImageOps.exif_transpose(image))
+            image.load()
+            upright = _as_rgb(_upright(image))
             width, height = upright.size
             square = min(width, height)
             left, top = (width - square) / 2, (height - square) / 2
             box = (left, top, left + square, top + square)
-            return np.asarray(upright.resize((side, side), Image.Resampling.BICUBIC, box=box))
+            return np.asarray(upright.resize((side, side), Image.Resampling.BILINEAR, box=box))
     except UnreadablePicture:
         raise
     except Exception as error:  # decoders of damaged files raise nearly anything
-        reason = " ".join(str(error).replace(str(path), "the file").split())
-        raise UnreadablePicture(f"{type(error).__name__}: {reason}") from error
+        if isinstance(error, Image.UnidentifiedImageError):
+            raise UnreadablePicture("is no picture in a format that is read" if file else "is empty") from error
+        reason = " ".join(str(error).replace(str(file), "the file").split()) if isinstance(file, Path) else str(error)
+        raise UnreadablePicture(f"{type(error).__name__}: {' '.join(reason.split())}") from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF data say; as it is stored where they are damaged, which says nothing of the pixels."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # as many kinds as there are damages
+        return image
+
+
+def is_stored_size(file: bytes, side: int) -> bool:
+    """Whether a file that read_square can read is an upright RGB JPEG of this very size, to be kept as it is."""
+    if not file.startswith(b"\xff\xd8"):
+        return False
+    with Image.open(BytesIO(file), formats=("JPEG",)) as image:
+        return image.format == "JPEG" and image.mode == "RGB" and image.size == (side, side) and not image.getexif()
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:

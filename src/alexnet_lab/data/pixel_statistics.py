@@ -1,34 +1,57 @@
 """The mean training picture and the covariance of its colours, from exact sums of integers.
 
-Exact sums do not depend on the order in which pictures arrive, nor on the machine.
+Exact sums do not depend on the order in which pictures arrive, on who added them, nor on the machine.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 _PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+_PICTURES_OF_16_BITS = 257  # 257 x 255 is the largest sum that 16 bits hold
 
 
 class PixelStatistics:
     """Sums over the pictures added so far; colours on the 0-255 scale."""
 
-    def __init__(self, image_size: int) -> None:
+    def __init__(self, image_size: int, dtype: type[np.unsignedinteger] = np.uint64) -> None:
+        """dtype: np.uint32 for at most 16 million pictures, half as much to send from process to process."""
         self._count = 0
-        self._sum = np.zeros((image_size, image_size, 3), dtype=np.uint64)
-        self._products = dict.fromkeys(_PAIRS, 0)
+        self._sum: NDArray[np.unsignedinteger] = np.zeros((image_size, image_size, 3), dtype=dtype)
+        self._products = np.zeros((3, 3), dtype=np.int64)  # of 1.3 million pictures of 256 pixels: 5e15 at most
 
     def add(self, images: NDArray[np.uint8]) -> None:
         """Count pictures uint8 [n, H, W, 3]."""
         self._count += len(images)
-        for image in images:  # one by one: what is read stays in the processor's cache
-            self._sum += image
-            channels = [np.ascontiguousarray(image[..., channel], dtype=np.uint16) for channel in range(3)]
-            for first, second in _PAIRS:  # 255 * 255 fits 16 bits
-                self._products[first, second] += int((channels[first] * channels[second]).sum(dtype=np.uint64))
+        for first in range(0, len(images), _PICTURES_OF_16_BITS):
+            part = np.zeros(self._sum.shape, dtype=np.uint16)
+            for image in images[first : first + _PICTURES_OF_16_BITS]:  # one by one: it stays in the processor's cache
+                part += image
+                # Whole numbers below 2^53, which 64-bit floats add without rounding.
+                colors = [image[..., channel].ravel().astype(np.float64) for channel in range(3)]
+                for one, other in _PAIRS:
+                    self._products[one, other] += int(colors[one] @ colors[other])
+            self._sum += part
+
+    def merge(self, other: PixelStatistics) -> None:
+        """Count what another has counted."""
+        self._count += other._count
+        self._sum += other._sum
+        self._products += other._products
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Everything that is known, to be kept; `restored` takes it back."""
+        return {"count": np.int64(self._count), "sum": self._sum, "products": self._products}  # type: ignore[dict-item]
+
+    @classmethod
+    def restored(cls, arrays: dict[str, NDArray[Any]]) -> Self:
+        statistics = cls(len(arrays["sum"]))
+        statistics._count = int(arrays["count"])
+        statistics._sum, statistics._products = arrays["sum"], arrays["products"]
+        return statistics
 
     def pixel_mean(self) -> NDArray[np.float32]:
         """The mean picture, float32 [H, W, 3]; zeros when there were no pictures."""
@@ -39,10 +62,10 @@ class PixelStatistics:
         pixels = max(1, self._count * self._sum.shape[0] * self._sum.shape[1])
         sums = [int(self._sum[..., channel].sum(dtype=np.uint64)) for channel in range(3)]
         covariance = np.zeros((3, 3))
-        for (first, second), product in self._products.items():
-            # Whole numbers until the one division, which rounds once.
-            value = (pixels * product - sums[first] * sums[second]) / (pixels * pixels)
-            covariance[first, second] = covariance[second, first] = value
+        for one, other in _PAIRS:
+            # Python's whole numbers until the one division, which rounds once.
+            value = (pixels * int(self._products[one, other]) - sums[one] * sums[other]) / (pixels * pixels)
+            covariance[one, other] = covariance[other, one] = value
         eigenvalues, eigenvectors = np.linalg.eigh(covariance)
         eigenvalues, eigenvectors = np.maximum(eigenvalues[::-1], 0.0), eigenvectors[:, ::-1]
         # An eigenvector's sign is arbitrary: the one whose largest part is positive is taken.

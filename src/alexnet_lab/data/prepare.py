@@ -4,76 +4,115 @@ from __future__ import annotations
 
 import shutil
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
-import numpy as np
 from filelock import BaseFileLock, FileLock, Timeout
-from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from alexnet_lab.data.store import SPLITS, Rejected, Store, open_store, store_key
-from alexnet_lab.data.store_writer import StoreWriter, partial_name
+from alexnet_lab.data.block import Block
+from alexnet_lab.data.progress import PreparationProgress
+from alexnet_lab.data.store import SPLITS, Store, open_store, store_key
+from alexnet_lab.data.store_writer import StoreWriter, is_complete, partial_folder, put_into_place
 from alexnet_lab.errors import UserError
 
-_SECONDS_BETWEEN_LINES = 5.0
+LARGEST_REJECTED_SHARE = 0.01
+JPEG_BYTES_A_PIXEL = 0.33  # of a photograph at the store's quality, about
 _SPARE_BYTES = 64 * 2**20  # for everything that is not pictures
 
 
 class Source(Protocol):
-    """Anything that yields labelled square pictures.
-
-    A source that can meet unreadable pictures also has `rejected`, a sequence of store.Rejected that is
-    complete once both splits' chunks have been taken; `count` then is the most that can come.
-    """
+    """Anything that yields labelled square pictures."""
 
     name: str
     image_size: int  # side of the pictures in pixels
 
     @property
     def class_names(self) -> Sequence[str]:
-        """Names by class number."""
+        """Names by class number. May look through the whole collection, as may `facts`, `count` and `blocks`."""
         ...
 
     def settings(self) -> dict[str, Any]:
-        """What the pictures depend on, as JSON types: sources with other settings have other stores."""
+        """What was asked for, as JSON types: sources with other settings have other stores. Quick."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """What was found, as JSON types: for the manifest, and for `change`."""
+        ...
+
+    def change(self, facts: dict[str, Any]) -> str | None:
+        """What is different from when `facts` were found, in a few words; None where nothing is. Quick."""
         ...
 
     def count(self, split: str) -> int:
-        """Pictures of "train" or "val"."""
+        """Pictures of "train" or "val"; where some cannot be read, the most that can come."""
         ...
 
-    def chunks(self, split: str) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[np.int64]]]:
-        """(position of the first picture, pictures uint8 [n, H, W, 3], labels int64 [n]), in any order."""
+    def blocks(self, split: str, first: int, packing: str) -> Generator[Block, None, None]:
+        """Pictures first, first + 1, ... in order. `first` is 0 or where a block ended before."""
         ...
 
 
-def prepare_store(directory: Path, source: Source) -> Store:
+def prepare_store(
+    directory: Path, source: Source, packing: str = "pixels", max_bad: float = LARGEST_REJECTED_SHARE
+) -> Store:
     """The store of a source in the folder of stores `directory`, built first where it is not there.
 
-    Its folder is directory / store_key(source.name, source.settings()). Of several jobs that ask at once,
-    on one machine or on several that share the folder, one builds and the others wait.
-    Raises UserError (one line): disk too full, folder not writable, store damaged, or what the source raises.
+    Its folder is store_path(...). Of several jobs that ask at once, on one machine or on several that share
+    the folder, one builds and the others wait. One that was killed is continued by the next that asks.
+    max_bad: the largest share of a split's pictures that may be unreadable.
+    Raises UserError (one line): disk too full, folder not writable, store damaged, pictures changed since,
+    too many unreadable, or what the source raises.
     """
-    path = Path(directory) / store_key(source.name, source.settings())
+    path = store_path(directory, source, packing)
     if path.exists():
-        return open_store(path)
+        return _unchanged(open_store(path), source)
     lock = _acquire_lock(path)
     try:
+        if not path.exists() and is_complete(path):
+            put_into_place(path)
         if path.exists():
-            return open_store(path)
-        for left_behind in path.parent.glob(partial_name(path) + "*"):  # by a job that was killed
-            shutil.rmtree(left_behind, ignore_errors=True)
-        _check_disk(path.parent, source)
+            return _unchanged(open_store(path), source)
         try:
-            return _build(path, source)
+            return _build(path, source, packing, max_bad)
         except OSError as error:
-            raise UserError(f"{path}: could not be written ({error.strerror or error})") from error
+            raise UserError(
+                f"{path}: could not be written ({error.strerror or error}); what is there is kept, "
+                "and the same command goes on from it"
+            ) from error
     finally:
         lock.release()
+
+
+def store_path(directory: Path, source: Source, packing: str = "pixels") -> Path:
+    """Where the store of a source lies, or will."""
+    settings = source.settings() | ({} if packing == "pixels" else {"packing": packing})
+    return Path(directory) / store_key(source.name, settings)
+
+
+def discard_changed(directory: Path, source: Source, packing: str = "pixels") -> str | None:
+    """Remove a store whose pictures have changed since; what has changed, or None where nothing is removed."""
+    path = store_path(directory, source, packing)
+    if not path.exists():
+        return None
+    change = source.change(open_store(path).manifest["found"])
+    if change:
+        beside = path.with_name(f".{path.name}.old")
+        shutil.rmtree(beside, ignore_errors=True)
+        path.rename(beside)
+        shutil.rmtree(beside)
+    return change
+
+
+def _unchanged(store: Store, source: Source) -> Store:
+    change = source.change(store.manifest["found"])
+    if change:
+        raise UserError(
+            f"{change} since {store.path} was prepared; prepare them anew with python src/prepare.py, "
+            "or put back what was there"
+        )
+    return store
 
 
 def _acquire_lock(path: Path) -> BaseFileLock:
@@ -92,81 +131,64 @@ def _acquire_lock(path: Path) -> BaseFileLock:
     return lock
 
 
-def _build(path: Path, source: Source) -> Store:
-    """Write every chunk, and finish."""
+def _build(path: Path, source: Source, packing: str, max_bad: float) -> Store:
+    """Write every block that is not there yet, and finish."""
+    class_names = list(source.class_names)
+    about = {
+        "source": source.name,
+        "settings": source.settings(),
+        "found": source.facts(),
+        "image_size": source.image_size,
+        "packing": packing,
+        "class_names": class_names,
+    }
     counts = {split: source.count(split) for split in SPLITS}
-    with (
-        StoreWriter(path, source.name, source.settings(), source.class_names, source.image_size, counts) as writer,
-        _Progress(path.name, sum(counts.values())) as progress,
-    ):
+    _check_disk(path, counts, source.image_size, packing)
+    with StoreWriter(path, about) as writer, PreparationProgress(path.name, sum(counts.values())) as progress:
+        if sum(writer.taken.values()):
+            progress.start_at(sum(writer.taken.values()))
         for split in SPLITS:
-            written = 0
-            for start, images, labels in source.chunks(split):
-                writer.write(split, start, images, labels)
-                written += len(images)
-                progress.advance(len(images))
-            if written < counts[split]:
-                writer.shorten(split, written)
+            if split == "val" and writer.taken["train"] < counts["train"]:
+                raise RuntimeError(f"{source.name}: {writer.taken['train']} of {counts['train']} training pictures")
+            with closing(source.blocks(split, writer.taken[split], packing)) as blocks:  # ends what decodes them
+                for block in blocks:
+                    writer.append(split, block)
+                    progress.advance(block.taken, len(block.rejected))
+                    _check_rejected(writer, split, counts[split], max_bad, block)
+            if empty := writer.empty_classes(split):
+                writer.sync()
+                raise UserError(
+                    f"{split}: no picture of class {class_names[empty[0]]} can be read, see {writer.quarantine()}"
+                )
         progress.say("checksums")
-        rejected: Sequence[Rejected] = getattr(source, "rejected", ())
-        return writer.finish(rejected)
+        store = writer.finish()
+        if store.manifest["rejected"]:
+            progress.say(f"{store.manifest['rejected']} unreadable pictures, listed in {store.path / 'quarantine.csv'}")
+        return store
 
 
-def _check_disk(folder: Path, source: Source) -> None:
-    """Raises UserError when the store would not fit."""
-    pictures = sum(source.count(split) for split in SPLITS)
-    needed = pictures * (source.image_size**2 * 3 + 8) + _SPARE_BYTES
-    free = shutil.disk_usage(folder).free
+def _check_rejected(writer: StoreWriter, split: str, count: int, max_bad: float, block: Block) -> None:
+    if block.rejected and writer.rejected[split] > max_bad * count:
+        writer.sync()
+        first = block.rejected[0]
+        raise UserError(
+            f"{first.path}: cannot be read ({first.reason}), nor can over {100 * max_bad:g} % of the {count} pictures "
+            f"in {split}; they are listed in {writer.quarantine()}: replace them, or raise data.max_bad"
+        )
+
+
+def _check_disk(path: Path, counts: dict[str, int], image_size: int, packing: str) -> None:
+    """Say how much space the store needs; raises UserError when it would not fit."""
+    pixels = sum(counts.values()) * image_size**2
+    needed = int(pixels * (3 if packing == "pixels" else JPEG_BYTES_A_PIXEL)) + 8 * sum(counts.values()) + _SPARE_BYTES
+    partial = partial_folder(path)
+    there = sum(file.stat().st_size for file in partial.iterdir()) if partial.is_dir() else 0
+    free = shutil.disk_usage(path.parent).free + there
+    space = f"{needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free"
     if free < needed:
-        raise UserError(f"{folder}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free; free some space")
-
-
-class _Progress:
-    """A bar with images/s and time left on a terminal, a line every few seconds elsewhere; on stderr."""
-
-    def __init__(self, name: str, total: int) -> None:
-        self._name, self._total, self._done = name, total, 0
-        self._began = self._spoke = time.monotonic()
-        self._bar: Progress | None = None
-        if sys.stderr.isatty():
-            columns = (
-                TextColumn("Preparing {task.description}"),
-                BarColumn(),
-                TaskProgressColumn(),
-                TextColumn("{task.fields[state]}"),
-                TimeRemainingColumn(),
-            )
-            self._bar = Progress(*columns, console=Console(stderr=True))
-            self._task = self._bar.add_task(name, total=total, state="")
-
-    def __enter__(self) -> Self:
-        if self._bar:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._bar:
-            self._bar.stop()
-        elif error[0] is None:
-            self.say("done")
-
-    def advance(self, count: int) -> None:
-        """So many more pictures are written."""
-        self._done += count
-        if self._bar:
-            self._bar.update(self._task, completed=self._done)
-            self.say(f"{self._rate():,.0f} images/s")
-        elif time.monotonic() - self._spoke >= _SECONDS_BETWEEN_LINES:
-            left = (self._total - self._done) / self._rate()
-            self.say(f"{100 * self._done / self._total:.0f} %, {self._rate():,.0f} images/s, {left:.0f} s left")
-
-    def say(self, state: str) -> None:
-        """What is being done, at once."""
-        self._spoke = time.monotonic()
-        if self._bar:
-            self._bar.update(self._task, state=state)
-        else:
-            print(f"Preparing {self._name}: {state}", file=sys.stderr, flush=True)
-
-    def _rate(self) -> float:
-        return self._done / max(1e-9, time.monotonic() - self._began)
+        raise UserError(f"{path.parent}: {space}; free some space, or choose another folder with data.store_root")
+    print(
+        f"Preparing {path}: {counts['train']:,} training and {counts['val']:,} validation pictures; {space}",
+        file=sys.stderr,
+        flush=True,
+    )

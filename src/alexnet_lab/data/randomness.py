@@ -31,10 +31,18 @@ def _mix(x: Tensor) -> Tensor:
     return x ^ _shift_right(x, 31)
 
 
+def _mixed(x: int) -> int:
+    """The same of one number, without a launch for each of its operations."""
+    x &= 2**64 - 1
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & (2**64 - 1)
+    return x ^ (x >> 31)
+
+
 def uniform(seed: int, epoch: int, samples: Tensor, draws: int) -> Tensor:
     """Uniform numbers in [0, 1): float64 (N, draws) for int64 sample numbers (N,), on the samples' device."""
-    start = _mix(_mix(samples.new_tensor(_signed(seed * _GOLDEN + 1))) + _signed((epoch + 1) * _GOLDEN))
-    stream = _mix(start + (samples + 1) * _signed(_GOLDEN))
+    start = _mixed(_mixed(seed * _GOLDEN + 1) + (epoch + 1) * _GOLDEN)
+    stream = _mix(samples * _signed(_GOLDEN) + _signed(start + _GOLDEN))
     steps = torch.arange(1, draws + 1, device=samples.device) * _signed(_GOLDEN)
     return _shift_right(_mix(stream[:, None] + steps), 11).to(torch.float64) * 2.0**-53
 

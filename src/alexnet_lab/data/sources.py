@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from alexnet_lab.data.fractals import FractalSettings, FractalSource
 from alexnet_lab.data.prepare import Source
 
+PUBLISHED = ("imagenette", "imagewoof", "tiny_imagenet")  # as archives of picture files
+
 if TYPE_CHECKING:
     from alexnet_lab.config import DataConfig
 
@@ -24,11 +26,25 @@ def make_source(data: DataConfig) -> Source:
                 seed=data.collection_seed,
             )
         )
-    root = Path(data.root or "").expanduser()
+    # The readers of pictures only where one is read: they take a moment to load.
+    if data.source == "digits":
+        from alexnet_lab.data.digits import DigitsSource
+
+        return DigitsSource(data.image_size, data.val_fraction, data.split_seed)
+    # What can be fetched has a place for it.
+    root = Path(data.root).expanduser() if data.root is not None else Path(data.store_root) / "downloads"
     if data.source == "cifar10":
-        from alexnet_lab.data.cifar10 import Cifar10Source  # the readers of pictures only where one is read
+        from alexnet_lab.data.cifar10 import Cifar10Source
 
-        return Cifar10Source(root, data.image_size)
-    from alexnet_lab.data.folder import FolderSource
+        return Cifar10Source(root, data.image_size, data.url)
+    from alexnet_lab.data.layouts.detect import find_layout
+    from alexnet_lab.data.layouts.published import PublishedLayout
+    from alexnet_lab.data.picture_source import PictureSource, Selection
 
-    return FolderSource(root, data.image_size)
+    selection = Selection(tuple(data.classes), data.train_fraction, data.val_fraction, data.split_seed)
+    if data.source in PUBLISHED:
+        layout = PublishedLayout(data.source, root, data.image_size, data.url)
+        return PictureSource(lambda: layout, root, data.image_size, selection, name=data.source)
+    source = PictureSource(lambda: find_layout(root, data.layout), root, data.image_size, selection)
+    source.check()
+    return source

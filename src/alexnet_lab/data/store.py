@@ -1,19 +1,20 @@
 """The packed store: a collection of pictures as plain arrays, which training reads by memory map.
 
-A store is a folder that appears whole or not at all:
+A store is a folder that appears whole or not at all; SPLIT is train or val:
 
-    train_images.npy  uint8 [N, H, W, 3]     val_images.npy  the same
-    train_labels.npy  int64 [N]              val_labels.npy  the same
-    pixel_mean.npy    float32 [H, W, 3], the mean training picture on the 0-255 scale
-    manifest.json     source, settings, class names, colour statistics, checksums
-    quarantine.csv    pictures of the source that could not be read, where there were any
+    SPLIT_images.npy   uint8 [N, H, W, 3]; packed as JPEG: uint8 [bytes], one file after another
+    SPLIT_offsets.npy  packed as JPEG alone: int64 [N + 1], where each picture's file begins
+    SPLIT_labels.npy   int64 [N]
+    pixel_mean.npy     float32 [H, W, 3], the mean training picture on the 0-255 scale
+    manifest.json      source, settings, class names, colour statistics, checksums of the files
+    checksums.csv      SHA-256 of every stretch of the pictures' files
+    quarantine.csv     pictures of the source that could not be read, where there were any
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from alexnet_lab.data.jpeg_pictures import JpegPictures
 from alexnet_lab.errors import UserError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SPLITS = ("train", "val")
 REMEDY = "delete the folder and prepare the data again"
 
@@ -33,17 +35,12 @@ class StoreError(UserError):
     """A store that is missing, damaged or of another version: one line, with what to do."""
 
 
-@dataclass(frozen=True)
-class Rejected:
-    """A picture of the source that could not be read."""
-
-    path: str
-    reason: str
+Pictures = NDArray[np.uint8] | JpegPictures  # uint8 [N, H, W, 3], indexed by an array of numbers
 
 
 @dataclass(frozen=True)
 class Store:
-    """An opened store. Arrays of pictures are read-only memory maps: nothing is read before it is used."""
+    """An opened store. Pictures are read from read-only memory maps: nothing is read before it is used."""
 
     path: Path
     source_name: str
@@ -56,9 +53,12 @@ class Store:
     manifest: dict[str, Any]
     _arrays: dict[str, NDArray[Any]]
 
-    def images(self, split: str) -> NDArray[np.uint8]:
-        """Pictures of "train" or "val", uint8 [N, H, W, 3], memory-mapped."""
-        return self._arrays[f"{split}_images"]
+    def images(self, split: str) -> Pictures:
+        """Pictures of "train" or "val", uint8 [N, H, W, 3]: a memory map, or JPEGs decoded when they are indexed."""
+        images = self._arrays[f"{split}_images"]
+        if images.ndim == 4:
+            return images
+        return JpegPictures(images, self._arrays[f"{split}_offsets"], self.image_size)
 
     def labels(self, split: str) -> NDArray[np.int64]:
         """Class numbers of "train" or "val", int64 [N], in memory."""
@@ -68,14 +68,14 @@ class Store:
 def open_store(path: Path) -> Store:
     """Open a finished store by its manifest; raises StoreError when it is missing, damaged or of another version.
 
-    Cheap: shapes, dtypes and sizes are compared, no picture is read. `verify_store` reads everything.
+    Cheap: shapes, dtypes and sizes are compared, no picture is read. store_checks.verify_store reads everything.
     """
     path = Path(path)
     manifest = _read_manifest(path)
     try:
         size, counts, colors = manifest["image_size"], manifest["counts"], manifest["colors"]
         arrays: dict[str, NDArray[Any]] = {}
-        expected = [row for split in SPLITS for row in array_types(split, counts[split], size)]
+        expected = [row for split in SPLITS for row in _array_types(split, counts[split], size, manifest)]
         expected.append(("pixel_mean", np.dtype(np.float32), (size, size, 3)))
         for name, dtype, shape in expected:
             file = path / f"{name}.npy"
@@ -105,19 +105,6 @@ def open_store(path: Path) -> Store:
         ) from error
 
 
-def verify_store(path: Path) -> Store:
-    """Open a store and compare every file's checksum; raises StoreError naming the damaged file."""
-    store = open_store(path)
-    for name, facts in store.manifest["files"].items():
-        try:
-            found = file_facts(store.path / name)
-        except OSError as error:
-            raise StoreError(f"{store.path / name}: {error.strerror or error}; {REMEDY}") from error
-        if found != facts:
-            raise StoreError(f"{store.path / name}: is damaged (its checksum is not the manifest's); {REMEDY}")
-    return store
-
-
 def store_key(source_name: str, settings: Mapping[str, Any]) -> str:
     """A short folder name for a source with these settings, such as "fractals-64px-20c-3f9a1c02".
 
@@ -130,10 +117,20 @@ def store_key(source_name: str, settings: Mapping[str, Any]) -> str:
     return "-".join([*parts, hashlib.sha256(text.encode()).hexdigest()[:8]])
 
 
-def array_types(split: str, count: int, size: int) -> list[tuple[str, np.dtype[Any], tuple[int, ...]]]:
+def manifest_checksum(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of what a manifest says, which it holds itself as "manifest_sha256"."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def _array_types(
+    split: str, count: int, size: int, manifest: dict[str, Any]
+) -> list[tuple[str, np.dtype[Any], tuple[int, ...]]]:
     """(name, dtype, shape) of the arrays of a split."""
-    images, labels = f"{split}_images", f"{split}_labels"
-    return [(images, np.dtype(np.uint8), (count, size, size, 3)), (labels, np.dtype(np.int64), (count,))]
+    labels = (f"{split}_labels", np.dtype(np.int64), (count,))
+    if manifest["packing"] == "pixels":
+        return [(f"{split}_images", np.dtype(np.uint8), (count, size, size, 3)), labels]
+    offsets = (f"{split}_offsets", np.dtype(np.int64), (count + 1,))
+    return [(f"{split}_images", np.dtype(np.uint8), (manifest["bytes"][split],)), offsets, labels]
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
@@ -152,14 +149,3 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     if manifest.pop("manifest_sha256", None) != manifest_checksum(manifest):
         raise StoreError(f"{path / 'manifest.json'}: is damaged (its checksum is wrong); {REMEDY}")
     return manifest
-
-
-def manifest_checksum(manifest: Mapping[str, Any]) -> str:
-    """SHA-256 of what a manifest says, which it holds itself as "manifest_sha256"."""
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
-
-
-def file_facts(file: Path) -> dict[str, Any]:
-    """SHA-256 and size of a file."""
-    with file.open("rb") as stream:
-        return {"sha256": hashlib.file_digest(stream, "sha256").hexdigest(), "bytes": os.fstat(stream.fileno()).st_size}

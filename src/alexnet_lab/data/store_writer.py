@@ -1,72 +1,72 @@
-"""Writing a packed store, so that it appears whole or not at all."""
+"""Writes a packed store so that it can be killed at any moment and goes on where it was.
+
+Blocks are appended to the files of a hidden folder beside the store's place. Every two seconds what has been
+written is synced to the disk and progress.npz says how much that is; who comes later cuts the files back to
+that length. The last step is to rename the folder.
+"""
 
 from __future__ import annotations
 
 import csv
+import json
 import os
-import secrets
 import shutil
+import time
 from collections.abc import Mapping, Sequence
+from io import BytesIO, StringIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from alexnet_lab.data.array_file import ArrayFile
+from alexnet_lab.data.block import Block
 from alexnet_lab.data.pixel_statistics import PixelStatistics
-from alexnet_lab.data.store import (
-    REMEDY,
-    SCHEMA_VERSION,
-    SPLITS,
-    Rejected,
-    Store,
-    StoreError,
-    array_types,
-    file_facts,
-    manifest_checksum,
-    open_store,
-)
-from alexnet_lab.files import write_json
+from alexnet_lab.data.store import REMEDY, SCHEMA_VERSION, SPLITS, Store, StoreError, manifest_checksum, open_store
+from alexnet_lab.data.store_checks import CHECKSUM_COLUMNS, CHECKSUMS, file_facts
+from alexnet_lab.files import write_bytes, write_json
+
+SECONDS_BETWEEN_SYNCS = 2.0
+_PROGRESS, _MANIFEST, _QUARANTINE = "progress.npz", "manifest.json", "quarantine.csv"
 
 
 class StoreWriter:
-    """Fills a store in a temporary folder beside its place; `finish` puts it there in one step.
+    """Appends blocks, the training split first; `finish` puts the store into its place in one step.
 
-    Used as a context manager: left without `finish`, by an error or not, the temporary folder is removed.
-    counts are the pictures of each split, which may be written in any order.
+    A context manager, which closes the files. What was written before by a writer with the same arguments is
+    kept, `taken` says how many pictures of the source that are; what another left there is removed.
+    about: JSON types that enter the manifest; `source`, `settings`, `image_size`, `packing`, `class_names` at least.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        source_name: str,
-        settings: Mapping[str, Any],
-        class_names: Sequence[str],
-        image_size: int,
-        counts: Mapping[str, int],
-    ) -> None:
+    def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
         self.path = Path(path)
-        self._class_names = list(class_names)
-        self._about = {
-            "schema_version": SCHEMA_VERSION,
-            "source": source_name,
-            "settings": dict(settings),
-            "class_names": self._class_names,
-            "image_size": image_size,
+        self._about = json.loads(json.dumps(dict(about)))
+        self._folder = partial_folder(self.path)
+        self._size, self._packing = self._about["image_size"], self._about["packing"]
+        self.taken = dict.fromkeys(SPLITS, 0)
+        self.rejected = dict.fromkeys(SPLITS, 0)
+        self._class_counts = {split: np.zeros(len(self._about["class_names"]), dtype=np.int64) for split in SPLITS}
+        self._statistics = PixelStatistics(self._size)
+        self._synced = time.monotonic()
+        lengths = self._restore()
+        if lengths is None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.mkdir(parents=True)
+        for half_written in self._folder.glob(".*"):  # by write_bytes, in a process that was killed
+            half_written.unlink()
+        self._files = {name: ArrayFile(self._folder / f"{name}.npy", *kind) for name, kind in self._arrays().items()}
+        self._tables = {
+            name: _Table(self._folder / name, header)
+            for name, header in ((CHECKSUMS, CHECKSUM_COLUMNS), (_QUARANTINE, ("path", "reason")))
         }
-        self._folder = self.path.with_name(partial_name(self.path) + secrets.token_hex(4))
-        self._folder.mkdir(parents=True)
-        self._statistics = PixelStatistics(image_size)
-        self._arrays: dict[str, _ArrayFile] = {}
-        self._written = {split: np.zeros(counts[split], dtype=bool) for split in SPLITS}
-        try:
+        for name, file in self._growing().items():
+            file.cut_to(0 if lengths is None else lengths[name])
+        if self._packing == "jpeg" and lengths is None:
             for split in SPLITS:
-                for name, dtype, shape in array_types(split, counts[split], image_size):
-                    self._arrays[name] = _ArrayFile(self._folder / f"{name}.npy", dtype, shape)
-        except BaseException:
-            self.discard()
-            raise
+                self._files[f"{split}_offsets"].append(np.zeros(1, dtype=np.int64))
+        if lengths is None:
+            self.sync()
 
     def __enter__(self) -> Self:
         return self
@@ -74,135 +74,192 @@ class StoreWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.discard()
+        for file in self._files.values():
+            file.close()
 
-    def write(self, split: str, start: int, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
-        """Pictures start, start + 1, ... of a split; each is written once.
-
-        Raises ValueError for a picture written twice, a label that has no class, another dtype or place.
-        """
-        end = start + len(images)
-        written = self._written[split]
-        if images.dtype != np.uint8 or len(labels) != len(images) or not 0 <= start <= end <= len(written):
-            raise ValueError(
-                f"{split}: {images.dtype} pictures {start} to {end} of {len(written)}, {len(labels)} labels"
-            )
-        if written[start:end].any():
-            raise ValueError(f"{split}: pictures {start} to {end} hold some that are written already")
-        if len(labels) and not 0 <= labels.min() <= labels.max() < len(self._class_names):
-            raise ValueError(f"{split}: labels {labels.min()} to {labels.max()}, out of the classes' range")
-        self._arrays[f"{split}_images"].write(start, images)
-        self._arrays[f"{split}_labels"].write(start, labels)
-        written[start:end] = True
+    def append(self, split: str, block: Block) -> None:
+        """Write the next pictures of a split; raises ValueError for labels that have no class."""
+        counts = self._class_counts[split]
+        if len(block.labels) and not 0 <= block.labels.min() <= block.labels.max() < len(counts):
+            raise ValueError(f"{split}: labels {block.labels.min()} to {block.labels.max()}, of {len(counts)} classes")
+        if len(block.labels) != len(block.sizes) or block.sizes.sum() != len(block.content):
+            raise ValueError(f"{split}: {len(block.labels)} labels, {len(block.sizes)} pictures")
+        images = self._files[f"{split}_images"]
+        begin = images.length
+        if self._packing == "jpeg":
+            self._files[f"{split}_offsets"].append(images.content_bytes + np.cumsum(block.sizes))
+        images.append(block.content)
+        self._files[f"{split}_labels"].append(block.labels)
+        if len(block.labels):
+            first = int(counts.sum())
+            last = first + len(block.labels) - 1
+            self._tables[CHECKSUMS].append([[images.path.name, begin, images.length, first, last, block.sha256]])
+        self._tables[_QUARANTINE].append([[one.path, one.reason] for one in block.rejected])
+        self._class_counts[split] = counts + np.bincount(block.labels, minlength=len(counts))
+        self.taken[split] += block.taken
+        self.rejected[split] += len(block.rejected)
         if split == "train":
-            self._statistics.add(images)
+            self._statistics.merge(block.statistics)
+        if time.monotonic() - self._synced >= SECONDS_BETWEEN_SYNCS:
+            self.sync()
 
-    def shorten(self, split: str, count: int) -> None:
-        """Keep only the first `count` pictures: some of the source could not be read."""
-        for name in (f"{split}_images", f"{split}_labels"):
-            self._arrays[name].shorten(count)
-        self._written[split] = self._written[split][:count]
+    def sync(self) -> None:
+        """Keep what has been written so far, whatever happens."""
+        files = self._growing()
+        for file in files.values():
+            file.sync()
+        state: dict[str, Any] = {f"statistics_{key}": value for key, value in self._statistics.arrays().items()}
+        for split in SPLITS:
+            state[f"{split}_facts"] = np.array([self.taken[split], self.rejected[split]])
+            state[f"{split}_classes"] = self._class_counts[split]
+        state |= {f"length_{name}": np.int64(file.length) for name, file in files.items()}
+        stream = BytesIO()
+        np.savez(stream, about=np.array(self._about_text()), **state)
+        write_bytes(self._folder / _PROGRESS, stream.getbuffer())
+        self._synced = time.monotonic()
 
-    def finish(self, rejected: Sequence[Rejected] = ()) -> Store:
-        """Compute the statistics and checksums, sync everything to the disk, rename the folder into place.
+    def quarantine(self) -> Path:
+        """The list of the pictures that could not be read, so far."""
+        return self._folder / _QUARANTINE
 
-        Raises ValueError when pictures were not written, StoreError when something is in the store's place.
+    def empty_classes(self, split: str) -> list[int]:
+        """Classes without a picture."""
+        return np.flatnonzero(self._class_counts[split] == 0).tolist()
+
+    def finish(self) -> Store:
+        """Write the rest, sync everything to the disk, rename the folder into place.
+
+        Raises StoreError when something is in the store's place.
         """
-        for split, written in self._written.items():
-            if not written.all():
-                raise ValueError(f"{split}: {np.count_nonzero(~written)} of {len(written)} pictures were not written")
-        self._close()
-        np.save(self._folder / "pixel_mean.npy", self._statistics.pixel_mean())
-        if rejected:
-            with (self._folder / "quarantine.csv").open("w", newline="", encoding="utf-8") as file:
-                table = csv.writer(file)
-                table.writerow(["path", "reason"])
-                table.writerows([one.path, one.reason] for one in rejected)
-        files = {file.name: file_facts(file) for file in sorted(self._folder.iterdir())}
+        self.sync()
+        for name, file in self._files.items():
+            file.write_header()
+            file.sync()
+            file.close()
+            if name.endswith("images"):
+                header = file_facts(file.path, 0, file.begin)["sha256"]
+                self._tables[CHECKSUMS].append([[file.path.name, 0, file.begin, "", "", header]])
+        self._tables[CHECKSUMS].sync()
+        with (self._folder / "pixel_mean.npy").open("wb") as stream:
+            np.save(stream, self._statistics.pixel_mean())
+            os.fsync(stream.fileno())
+        files: dict[str, dict[str, Any]] = {}
+        for path in sorted(self._folder.iterdir()):
+            if path.name.endswith("_images.npy"):
+                files[path.name] = {"bytes": path.stat().st_size}  # their stretches are in checksums.csv
+            elif path.name not in (_PROGRESS, _MANIFEST):
+                files[path.name] = file_facts(path)
         manifest = {
+            "schema_version": SCHEMA_VERSION,
             **self._about,
-            "counts": {split: len(written) for split, written in self._written.items()},
-            "rejected": len(rejected),
+            "counts": {split: int(self._class_counts[split].sum()) for split in SPLITS},
+            "bytes": {split: self._files[f"{split}_images"].content_bytes for split in SPLITS},
+            "rejected": sum(self.rejected.values()),
             "colors": self._statistics.color_facts(),
             "files": files,
         }
-        write_json(self._folder / "manifest.json", {**manifest, "manifest_sha256": manifest_checksum(manifest)})
-        for written_path in [*self._folder.iterdir(), self._folder]:
-            _sync(written_path)
+        write_json(self._folder / _MANIFEST, {**manifest, "manifest_sha256": manifest_checksum(manifest)})
+        return put_into_place(self.path)
+
+    def _arrays(self) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+        """(dtype, shape of a row) of every array."""
+        arrays: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
+        for split in SPLITS:
+            row = (self._size, self._size, 3) if self._packing == "pixels" else ()
+            arrays[f"{split}_images"] = (np.dtype(np.uint8), row)
+            arrays[f"{split}_labels"] = (np.dtype(np.int64), ())
+            if self._packing == "jpeg":
+                arrays[f"{split}_offsets"] = (np.dtype(np.int64), ())
+        return arrays
+
+    def _growing(self) -> dict[str, ArrayFile | _Table]:
+        return {**self._files, **self._tables}
+
+    def _about_text(self) -> str:
+        return json.dumps({"schema_version": SCHEMA_VERSION, **self._about}, sort_keys=True)
+
+    def _restore(self) -> dict[str, int] | None:
+        """Lengths of the files of which progress.npz speaks; None where there is nothing to go on from."""
         try:
-            self._folder.rename(self.path)
-        except OSError as error:
-            raise StoreError(f"{self.path}: cannot be put into place ({error.strerror}); {REMEDY}") from error
-        _sync(self.path.parent)
-        return open_store(self.path)
-
-    def discard(self) -> None:
-        """Remove the temporary folder, where it is still there."""
-        self._close()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _close(self) -> None:
-        for array in self._arrays.values():
-            array.close()
-
-
-class _ArrayFile:
-    """An .npy file whose rows are written in any order.
-
-    Not a memory map: where a disk or a quota is full, writing to a map kills the process, while this
-    raises OSError.
-    """
-
-    def __init__(self, path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
-        self._dtype, self._shape = dtype, shape
-        self._file = path.open("wb", buffering=0)
-        self._write_header()
-        self._begin = self._file.tell()
-
-    def write(self, start: int, rows: NDArray[Any]) -> None:
-        """Rows start, start + 1, ..."""
-        if rows.shape[1:] != self._shape[1:]:
-            raise ValueError(f"rows of shape {rows.shape[1:]}, not {self._shape[1:]}")
-        left = memoryview(np.ascontiguousarray(rows, dtype=self._dtype).reshape(-1).view(np.uint8).data)
-        self._file.seek(self._begin + start * self._row_bytes())
-        while left:  # one call may write less than it is given
-            left = left[self._file.write(left) :]
-
-    def shorten(self, count: int) -> None:
-        """Keep `count` rows. numpy pads its header for the first dimension's digits, so it keeps its length."""
-        self._shape = (count, *self._shape[1:])
-        self._file.seek(0)
-        self._write_header()
-        if self._file.tell() != self._begin:
-            raise RuntimeError(f"numpy wrote a header of {self._file.tell()} bytes, not of {self._begin}")
-        self._file.truncate(self._begin + count * self._row_bytes())
-
-    def close(self) -> None:
-        self._file.close()
-
-    def _row_bytes(self) -> int:
-        return int(np.prod(self._shape[1:], dtype=np.int64)) * self._dtype.itemsize
-
-    def _write_header(self) -> None:
-        header = {"descr": np.lib.format.dtype_to_descr(self._dtype), "fortran_order": False, "shape": self._shape}
-        np.lib.format.write_array_header_1_0(self._file, header)
+            with np.load(self._folder / _PROGRESS, allow_pickle=False) as archive:
+                state = {key: archive[key] for key in archive.files}
+        except FileNotFoundError:
+            return None
+        if str(state.pop("about")) != self._about_text():
+            return None
+        lengths = {key[7:]: int(state[key]) for key in state if key.startswith("length_")}
+        for name, length in lengths.items():
+            file = self._folder / (name if "." in name else f"{name}.npy")
+            if length and not (file.is_file() and file.stat().st_size >= length):
+                raise StoreError(f"{file}: has lost what was written; delete {self._folder} and start again")
+        for split in SPLITS:
+            self.taken[split], self.rejected[split] = map(int, state[f"{split}_facts"])
+            self._class_counts[split] = state[f"{split}_classes"]
+        statistics = {key[11:]: value for key, value in state.items() if key.startswith("statistics_")}
+        self._statistics = PixelStatistics.restored(statistics)
+        return lengths
 
 
-def partial_name(path: Path) -> str:
-    """What the names of the temporary folders of a store begin with."""
-    return f".{path.name}.partial-"
+class _Table:
+    """A CSV file to which rows are appended; there is none before its first row."""
+
+    def __init__(self, path: Path, header: Sequence[str]) -> None:
+        self.path, self._header = path, header
+
+    @property
+    def length(self) -> int:
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def append(self, rows: Sequence[Sequence[Any]]) -> None:
+        if not rows:
+            return
+        text = StringIO(newline="")
+        csv.writer(text).writerows(rows if self.path.exists() else [self._header, *rows])
+        with self.path.open("ab") as file:
+            file.write(text.getvalue().encode("utf-8", "backslashreplace"))
+
+    def cut_to(self, length: int) -> None:
+        if length:
+            os.truncate(self.path, length)
+        else:
+            self.path.unlink(missing_ok=True)
+
+    def sync(self) -> None:
+        if self.path.exists():
+            with self.path.open("rb") as file:
+                os.fsync(file.fileno())
 
 
-def _sync(path: Path) -> None:
-    """Ask the disk to hold what the system has taken; folders cannot be synced everywhere."""
+def partial_folder(path: Path) -> Path:
+    """Where a store grows before it is whole."""
+    return path.with_name(f".{path.name}.partial")
+
+
+def put_into_place(path: Path) -> Store:
+    """The last steps of a store whose manifest is written, by whoever comes first; raises StoreError."""
+    folder = partial_folder(path)
+    (folder / _PROGRESS).unlink(missing_ok=True)
+    _sync_folder(folder)
+    try:
+        folder.rename(path)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be put into place ({error.strerror}); {REMEDY}") from error
+    _sync_folder(path.parent)
+    return open_store(path)
+
+
+def is_complete(path: Path) -> bool:
+    """Whether all is written of the store that grows beside `path`: its writer was stopped just before the rename."""
+    return (partial_folder(path) / _MANIFEST).is_file()
+
+
+def _sync_folder(path: Path) -> None:
+    """Ask the disk to hold the names in a folder, where folders can be synced."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError:
         return
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        if not path.is_dir():
-            raise
-    finally:
-        os.close(descriptor)

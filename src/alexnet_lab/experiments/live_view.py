@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +13,22 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-STYLES = {"complete": "green", "completed": "green", "done": "green", "failed": "bold red", "waiting": "dim"}
+from alexnet_lab.errors import UserError
+from alexnet_lab.files import read_json
+
+STYLES = {
+    "complete": "green",
+    "completed": "green",
+    "done": "green",
+    "failed": "bold red",
+    "damaged": "bold red",
+    "interrupted": "yellow",
+    "elsewhere": "magenta",
+    "waiting": "dim",
+    "not started": "dim",
+}
+TEXTS = ("state", "ending")  # of progress.json
+NUMBERS = ("epoch", "epochs", "val_top1_error", "images_per_second", "seconds_left", "attempts")
 LINE_EVERY_SECONDS = 20.0  # between two reports where there is no terminal
 
 
@@ -26,9 +40,17 @@ class JobView:
         self.state = "waiting"
         self.started = self.seconds = 0.0
         self.progress: dict[str, Any] = {}
+        self.holder: str | None = None  # who runs it, where that is another process
 
     def start(self) -> None:
-        self.state, self.started = "starting", time.monotonic()
+        """It has been started here."""
+        self.state, self.started, self.holder = "starting", time.monotonic(), None
+
+    def lend(self, holder: str | None) -> None:
+        """Another process runs it."""
+        if self.holder is None:
+            self.started = time.monotonic()
+        self.state, self.holder = "elsewhere", holder or "another process"
 
     def finish(self, state: str) -> None:
         self.read()
@@ -44,12 +66,28 @@ class JobView:
 
     def read(self) -> None:
         """Take over what the job last said of itself; a file that is not there yet changes nothing."""
-        try:
-            news = json.loads((self.folder / "progress.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return
-        self.progress |= news
-        self.state = news.get("state", self.state)
+        self.progress |= read_progress(self.folder)
+        if self.holder is None:
+            self.state = self.progress.get("state", self.state)
+
+
+def read_progress(folder: Path) -> dict[str, Any]:
+    """What a run last said of itself: texts and finite numbers that are no less than 0, and nothing else."""
+    try:
+        news = read_json(folder / "progress.json", largest=2**16)
+    except (OSError, ValueError, UserError):
+        return {}
+    if not isinstance(news, dict):
+        return {}
+    kept: dict[str, Any] = {}
+    for key in TEXTS:
+        if isinstance(text := news.get(key), str):
+            kept[key] = "".join(c for c in text if c.isprintable())[:80]
+    for key in NUMBERS:
+        number = news.get(key)
+        if isinstance(number, (int, float)) and not isinstance(number, bool) and 0 <= number < 1e12:
+            kept[key] = number
+    return kept
 
 
 class LiveView:
@@ -155,7 +193,7 @@ class LiveView:
     def _print_lines(self) -> None:
         for job in self.jobs:
             mark = f"{job.name} {job.state}"
-            if job.state in ("starting", "done", "failed") and mark not in self._said:
+            if job.state in ("starting", "elsewhere", "done", "failed") and mark not in self._said:
                 self._said.add(mark)
                 error = job.progress.get("val_top1_error")
                 tail = f", val top-1 error {100 * error:.1f} %" if job.state == "done" and error is not None else ""

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 from omegaconf import DictConfig
 
+from alexnet_lab.config import RunConfig
 from alexnet_lab.door import check_job
 from alexnet_lab.errors import UserError
 from alexnet_lab.experiments.experiment import load_experiment
 from alexnet_lab.experiments.run_folders import RUNS, job_name, sweep_name
 from alexnet_lab.training.result import configuration, read_result
+from alexnet_lab.training.same_run import difference, read_configuration
 
-# Settings that change where or how visibly a run computes, not what it computes.
-NOT_PART_OF_A_RESULT = (
-    "sweep",
-    "logger",
-    "trainer.progress_bar",
-    "trainer.log_every_n_steps",
-    "data.store_root",
-)
+MOST_JOBS = 10_000
 
 
 @dataclass(frozen=True)
@@ -43,59 +41,69 @@ def plan_sweep(
 
     product: the overrides of each combination that the command line asks for. compose: from overrides to
     the whole configuration. Raises UserError, naming the job, for the first that cannot work, for two
-    jobs of one name, and where a folder holds a result that was made with other settings.
+    jobs of one name, and where a folder holds a run that was made with other settings.
     """
+    plan = name_jobs(product, experiment)
+    for job in plan.jobs:
+        run = check_job(compose(job.overrides))
+        check_same_run(plan.folder / job.name, run)
+    return plan
+
+
+def check_size(overrides: Sequence[Override]) -> None:
+    """Raise UserError where the values of a sweep make more jobs than anybody means, before they are listed."""
+    jobs = 1
+    for override in overrides:
+        values = override.value()
+        if isinstance(values, RangeSweep):
+            start, stop, step = (float(limit or 0.0) for limit in (values.start, values.stop, values.step))
+            if not step or not all(map(math.isfinite, (start, stop, step))):
+                raise UserError(f"{override.input_line}: has no end")
+            jobs *= max(0, math.ceil((stop - start) / step))
+        elif isinstance(values, ChoiceSweep):
+            jobs *= len(values.list)
+        if not 0 < jobs <= MOST_JOBS:
+            raise UserError(f"{override.input_line}: makes {jobs} jobs; a sweep has from 1 to {MOST_JOBS}")
+
+
+def name_jobs(product: Sequence[Sequence[str]], experiment: str | None) -> Plan:
+    """The jobs of a sweep with the names of their folders. Raises UserError for two jobs of one name."""
     variants: dict[str, list[str]] = {"": []}
     if experiment is not None:
         variants = {name: variant.overrides for name, variant in load_experiment(experiment).variants.items()}
-    combinations = [(name, own, list(line)) for name, own in variants.items() for line in product]
+    if not product:
+        raise UserError("the sweep has no job: some glob() matches nothing")
     swept = _swept(product)
     if any(text.startswith("sweep=") for text in swept):
         raise UserError("sweep=: names one sweep; give several values to other keys")
     sweep = next((text.split("=", 1)[1] for text in product[0] if text.startswith("sweep=")), None)
     if sweep is None:
         sweep = experiment or sweep_name([text for line in product for text in line])
-    jobs: list[PlannedJob] = []
-    for variant, own, line in combinations:
-        # An experiment's runs always carry their seed, so that more seeds later find the first ones.
-        varying = [text for text in line if text in swept or (variant and text.startswith("seed="))]
-        name = job_name(variant, varying if variant or varying else line)
-        named = [text for text in line if not text.startswith("sweep=")]
-        # What makes a variant comes last: no override may turn its row into another's.
-        jobs.append(PlannedJob(name, [*named, *own, f"sweep={sweep}", f"hydra.sweep.subdir={name}"]))
-    folder = RUNS / sweep.strip("'\"")
-    seen: set[str] = set()
-    for job in jobs:
-        if job.name in seen:
-            raise UserError(
-                f"{job.name}: two jobs of this sweep have the same name; does it sweep over the same value twice?"
-            )
-        seen.add(job.name)
-        run = check_job(compose(job.overrides))
-        result = read_result(folder / job.name)
-        if result is not None and (difference := _difference(result["config"], configuration(run))):
-            raise UserError(
-                f"{folder / job.name}: was made with {difference}; choose another sweep=NAME, or remove that folder"
-            )
-    return Plan(folder, jobs)
+    jobs: dict[str, PlannedJob] = {}
+    for variant, own in variants.items():
+        for line in product:
+            # An experiment's runs always carry their seed, so that more seeds later find the first ones.
+            varying = [text for text in line if text in swept or (variant and text.startswith("seed="))]
+            name = job_name(variant, varying if variant or varying else line)
+            if name in jobs:
+                raise UserError(
+                    f"{name}: two jobs of this sweep have the same name; does it sweep over the same value twice?"
+                )
+            named = [text for text in line if not text.startswith("sweep=")]
+            # What makes a variant comes last: no override may turn its row into another's.
+            jobs[name] = PlannedJob(name, [*named, *own, f"sweep={sweep}", f"hydra.sweep.subdir={name}"])
+    return Plan(RUNS / sweep.strip("'\""), list(jobs.values()))
+
+
+def check_same_run(folder: Path, run: RunConfig) -> None:
+    """Raise UserError where a run folder holds a complete or interrupted run that was made with other settings."""
+    result = read_result(folder)
+    made_with: Any = read_configuration(folder) if result is None else result["config"]
+    if made_with is not None and (other := difference(made_with, configuration(run))):
+        raise UserError(f"{folder}: was made with {other}; choose another sweep=NAME, or remove that folder")
 
 
 def _swept(product: Sequence[Sequence[str]]) -> set[str]:
     """The overrides that some jobs have and others do not."""
     everywhere = set(product[0]).intersection(*map(set, product))
     return {text for line in product for text in line} - everywhere
-
-
-def _difference(old: dict[str, object], new: dict[str, object], prefix: str = "") -> str | None:
-    """The first setting in which two configurations differ, as "key=old, not new"; None where they agree."""
-    for key in sorted({*old, *new}):
-        path = prefix + key
-        if path in NOT_PART_OF_A_RESULT:
-            continue
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, dict) and isinstance(after, dict):
-            if inner := _difference(before, after, path + "."):
-                return inner
-        elif before != after:
-            return f"{path}={before}, not {after}"
-    return None

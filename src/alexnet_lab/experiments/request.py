@@ -3,41 +3,54 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 
+from alexnet_lab.arguments import path, read_arguments, split_arguments, whole_number
 from alexnet_lab.errors import UserError
 from alexnet_lab.experiments.experiment import Experiment, load_experiment
+from alexnet_lab.experiments.run_folders import RUNS, experiment_jobs
 
-OWN_KEYS = ("experiment", "seeds", "jobs", "sweep", "data")
+OWN_KEYS = ("experiment", "seeds", "jobs", "sweep", "sweep_retries", "data")
+EXPERIMENT = "ablations"
+DATA = "fractals"
 
 
 @dataclass
 class Request:
-    """experiment: a file of experiments/; seeds: how many, from 0; jobs: at the same time, None for automatic.
+    """A sweep of an experiment of experiments/.
 
+    seeds: how many, from 0; jobs: at the same time, None for automatic; sweep_retries: None for the launcher's own.
     passed_on: overrides for every run, of which none is a sweep.
     """
 
-    experiment: str = "ablations"
-    seeds: int = 0
+    experiment: Experiment
+    experiment_name: str
+    sweep: str
+    data: str
+    seeds: int
     jobs: int | None = None
-    sweep: str = ""
-    data: str = "fractals"
+    sweep_retries: int | None = None
     passed_on: list[str] = field(default_factory=list)
 
     @property
     def seed_list(self) -> list[int]:
         return list(range(self.seeds))
 
-    def overrides(self, experiment: Experiment) -> list[str]:
+    @property
+    def folder(self) -> Path:
+        return RUNS / self.sweep
+
+    def overrides(self) -> list[str]:
         """The command line of the sweep, for `src/train.py -m`."""
-        jobs = [] if self.jobs is None else [f"hydra.launcher.jobs={self.jobs}"]
+        launcher = {"jobs": self.jobs, "sweep_retries": self.sweep_retries}
         return [
-            f"hydra.sweeper.experiment={self.experiment}",
-            *jobs,
+            f"hydra.sweeper.experiment={self.experiment_name}",
+            *(f"hydra.launcher.{key}={value}" for key, value in launcher.items() if value is not None),
             f"data={self.data}",
-            *experiment.overrides_for_data.get(self.data, []),
+            *self.experiment.overrides_for_data.get(self.data, []),
             f"seed={','.join(map(str, self.seed_list))}",
             f"sweep={self.sweep}",
             *self.passed_on,
@@ -46,26 +59,14 @@ class Request:
 
 def read_request(arguments: list[str]) -> Request:
     """Own keys are taken; everything else is passed on. Raises UserError for values that cannot be meant."""
-    own: dict[str, str] = {}
-    passed_on = []
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if not equals and not argument.startswith("+"):
-            raise UserError(f"{argument}: cannot be read as key=value")
-        if key in OWN_KEYS:
-            own[key] = value
-        else:
-            passed_on.append(argument)
-    request = Request(passed_on=passed_on)
-    request.experiment = own.get("experiment", request.experiment)
-    request.data = own.get("data", request.data)
-    request.seeds = _whole("seeds", own.get("seeds") or str(load_experiment(request.experiment).seeds))
-    request.jobs = _whole("jobs", own["jobs"]) if own.get("jobs") else None
-    scale = "" if request.data == "fractals" else f"-{request.data}"
-    request.sweep = own.get("sweep") or request.experiment + scale
-    if any(c in request.sweep for c in "'\"/,") or request.sweep.startswith("."):
-        raise UserError(f"sweep={request.sweep}: must be a plain folder name, without quotes, commas or slashes")
-    for override in OverridesParser.create().parse_overrides(passed_on):
+    own, passed_on = split_arguments(arguments, OWN_KEYS)
+    request = _request(own)
+    request.passed_on = passed_on
+    try:
+        parsed = OverridesParser.create().parse_overrides(passed_on)
+    except (HydraException, RecursionError):
+        raise UserError(f"{' '.join(passed_on)!r:.200}: cannot be read as overrides of src/train.py") from None
+    for override in parsed:
         if override.key_or_group == "seed":
             raise UserError("seed=: say how many seeds with seeds=N")
         if override.is_sweep_override():
@@ -73,7 +74,32 @@ def read_request(arguments: list[str]) -> Request:
     return request
 
 
-def _whole(key: str, text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1000:
-        raise UserError(f"{key}={text}: must be a whole number from 1 to 1000")
-    return int(text)
+def read_status_request(arguments: list[str]) -> tuple[Path, list[str]] | None:
+    """The sweep's folder and the names of the jobs that it must have; None where no sweep is named."""
+    asked = read_arguments(arguments, {"experiment": "", "sweep": "", "seeds": "", "data": ""})
+    if asked["sweep"] and not asked["experiment"]:
+        if asked["seeds"] or asked["data"]:
+            raise UserError("seeds= and data=: belong to experiment=")
+        folder = path(asked["sweep"])
+        return (folder if len(folder.parts) > 1 else RUNS / folder), []
+    if not any(asked.values()):
+        return None
+    request = _request({key: value for key, value in asked.items() if value})
+    return request.folder, experiment_jobs(request.experiment.variants, request.seed_list)
+
+
+def _request(own: dict[str, str]) -> Request:
+    name, data = own.get("experiment", EXPERIMENT), own.get("data", DATA)
+    experiment = load_experiment(name)
+    sweep = own.get("sweep") or (name if data == DATA else f"{name}-{data}")
+    if any(c in sweep for c in "'\"/,") or sweep.startswith("."):
+        raise UserError(f"sweep={sweep}: must be a plain folder name, without quotes, commas or slashes")
+    return Request(
+        experiment,
+        name,
+        sweep,
+        data,
+        whole_number("seeds", own.get("seeds") or str(experiment.seeds), 1, 1000),
+        whole_number("jobs", own["jobs"], 1, 1000) if "jobs" in own else None,
+        whole_number("sweep_retries", own["sweep_retries"], 0, 1000) if "sweep_retries" in own else None,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,11 @@ def job_name(variant: str, overrides: Sequence[str]) -> str:
     # Hydra gives back "True" for "true".
     words = [re.sub("=(True|False)$", lambda found: found[0].lower(), text) for text in kept]
     return readable("_".join([variant, *words] if variant else words))
+
+
+def experiment_jobs(variants: Iterable[str], seeds: Iterable[int]) -> list[str]:
+    """The folders' names of an experiment's runs: every variant with every seed."""
+    return [job_name(variant, [f"seed={seed}"]) for variant in variants for seed in seeds]
 
 
 def sweep_name(overrides: Sequence[str]) -> str:

@@ -1,4 +1,8 @@
-"""Runs the jobs of a sweep: several at a time, each in a fresh interpreter, none able to spoil another."""
+"""Runs the jobs of a sweep: several at a time, none able to spoil another, shared with other processes.
+
+Each job is run under its folder's lock, so that several schedulers on one sweep, on one machine or several,
+share the work: a job that another one runs is left alone until that one has ended, however it ended.
+"""
 
 from __future__ import annotations
 
@@ -8,107 +12,168 @@ import signal
 import subprocess
 import sys
 import time
-from collections import deque
-from contextlib import suppress
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from alexnet_lab.data.parallel import usable_cores
-from alexnet_lab.errors import UserError
+from alexnet_lab.errors import PREEMPTED_EXIT_CODE, Preempted, UserError
+from alexnet_lab.experiments import job_process
+from alexnet_lab.experiments.job_process import Job, JobProcess
 from alexnet_lab.experiments.live_view import JobView, LiveView
+from alexnet_lab.experiments.run_lock import holder, take
 from alexnet_lab.files import write_json
 from alexnet_lab.training.result import read_result
 
-TRAIN = Path(__file__).parents[2] / "train.py"
-OUTPUT = "output.log"
 POLL_SECONDS = 0.2
-GRACE_SECONDS = 15.0  # between asking a job to end and ending it
-
-# What a process that belongs to some other distributed job would leave behind.
-RANK_VARIABLES = (
-    "LOCAL_RANK", "RANK", "GROUP_RANK", "NODE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE",
-    "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED",
-)  # fmt: skip
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+ASK_AGAIN_SECONDS = 1.0  # between two attempts to lock a folder that another process runs
+GRACE_SECONDS = 60.0  # between asking a job to end and ending it: it saves a checkpoint meanwhile
+ONE_REQUEST_SECONDS = 1.0  # signals that come together are one request
+MOST_PREEMPTIONS = 20  # of one job by others than this scheduler: what ends it may do so for ever
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 @dataclass
-class Job:
-    """One run of a sweep. devices: how many GPUs or CPU processes it shares its work among."""
+class _Turn:
+    """A job with what has become of it."""
 
-    name: str
-    folder: Path
-    overrides: list[str]
-    devices: int = 1
-    uses_gpus: bool = True
-
-
-@dataclass
-class _Running:
     job: Job
-    process: subprocess.Popen[bytes]
-    gpus: list[str] = field(default_factory=list)
+    view: JobView
+    not_before: float = 0.0
+    preemptions: int = 0
+    failures: list[str] = field(default_factory=list)
+    continued: bool = False
 
 
-def run_jobs(jobs: list[Job], at_once: int | None) -> None:
-    """Run what has no result yet; return when all have ended.
+class Scheduler:
+    """run() ends when every job is complete or has failed for good."""
 
-    A job that fails leaves the others running. Raises UserError at the end where any failed, after
-    printing each failed job's last lines; KeyboardInterrupt, SIGTERM and SIGHUP end every job first.
-    """
-    gpus = visible_gpus() if any(job.uses_gpus for job in jobs) else []
-    devices = max((job.devices for job in jobs), default=1)
-    slots = at_once or max(1, (len(gpus) or usable_cores()) // devices)
-    if at_once is not None and at_once < 1:
-        raise UserError(f"hydra.launcher.jobs={at_once}: must be at least 1")
-    if gpus and devices > len(gpus):
-        raise UserError(f"trainer.devices={devices}: this machine has {len(gpus)} GPUs")
-    if gpus:
-        slots = min(slots, len(gpus) // devices)
-    threads = max(1, usable_cores() // min(slots, max(1, len(jobs))) // devices)
+    def __init__(self, jobs: list[Job], at_once: int | None, retries: int) -> None:
+        if at_once is not None and at_once < 1:
+            raise UserError(f"hydra.launcher.jobs={at_once}: must be at least 1")
+        if not 0 <= retries <= 1000:
+            raise UserError(f"hydra.launcher.sweep_retries={retries}: must be from 0 to 1000")
+        self.retries = retries
+        self.gpus = visible_gpus() if any(job.uses_gpus for job in jobs) else []
+        devices = max((job.devices for job in jobs), default=1)
+        if self.gpus and devices > len(self.gpus):
+            raise UserError(f"trainer.devices={devices}: this machine has {len(self.gpus)} GPUs")
+        slots = at_once or max(1, (len(self.gpus) or usable_cores()) // devices)
+        self.slots = min(slots, len(self.gpus) // devices) if self.gpus else slots
+        self.threads = max(1, usable_cores() // min(self.slots, max(1, len(jobs))) // devices)
+        self.turns = [_Turn(job, JobView(job.name, job.folder)) for job in jobs]
+        self.waiting: deque[_Turn] = deque()
+        self.running: list[tuple[_Turn, JobProcess]] = []
+        self.counts: Counter[str] = Counter()
+        self.asked_to_end = self.hurried = False
+        self._asked_at = 0.0
 
-    views = {job.name: JobView(job.name, job.folder) for job in jobs}
-    waiting = deque(job for job in jobs if read_result(job.folder) is None)
-    for job in jobs:
-        if job not in waiting:
-            views[job.name].state = "complete"
-    skipped = len(jobs) - len(waiting)
-    free, running = list(gpus), list[_Running]()
-    failed: dict[str, str] = {}
-    previous = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        with LiveView(list(views.values()), slots, skipped) as screen:
-            while waiting or running:
-                while waiting and len(running) < slots:
-                    job = waiting.popleft()
-                    own = [free.pop(0) for _ in range(job.devices)] if gpus and job.uses_gpus else []
-                    running.append(_Running(job, _start(job, threads, own), own))
-                    views[job.name].start()
-                for active in list(running):
-                    code = active.process.poll()
-                    if code is None:
-                        continue
-                    running.remove(active)
-                    free += active.gpus
-                    _end_group(active.process, signal.SIGKILL)  # ranks that outlived rank zero
-                    done = code == 0 and read_result(active.job.folder) is not None
-                    if not done:
-                        failed[active.job.name] = _ending(code)
-                    views[active.job.name].finish("done" if done else "failed")
-                screen.refresh()
-                time.sleep(POLL_SECONDS)
-            screen.refresh()
-    finally:
-        _stop(running)
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-    for job in jobs:
-        if job.name in failed:
-            _print_last_lines(job, failed[job.name])
-    if failed:
-        raise UserError(
-            f"{len(failed)} of {len(jobs)} jobs failed: {', '.join(failed)}; the same command runs only these again"
-        )
+    def run(self) -> None:
+        """Run what has no result yet.
+
+        A job that fails leaves the others running and is tried again after them. Raises UserError at the end
+        where any failed for good, after printing its last lines; Preempted where this process is asked to
+        end, after every job has ended.
+        """
+        for turn in self.turns:
+            if read_result(turn.job.folder) is None:
+                self.waiting.append(turn)
+            else:
+                turn.view.state = "complete"
+                self.counts["complete before"] += 1
+        for turn in self.waiting:
+            _make_folder(turn.job.folder)
+        previous = {number: signal.signal(number, self._ask_to_end) for number in SIGNALS}
+        try:
+            views = [turn.view for turn in self.turns]
+            with LiveView(views, self.slots, self.counts["complete before"]) as screen:
+                while (self.waiting or self.running) and not self.asked_to_end:
+                    self._start_waiting()
+                    self._take_in_ended()
+                    screen.refresh()
+                    time.sleep(POLL_SECONDS)
+        finally:
+            # Asked a second time, it does not wait for checkpoints.
+            job_process.stop([active for _, active in self.running], GRACE_SECONDS, hurried=lambda: self.hurried)
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+        if self.asked_to_end:
+            raise Preempted(f"interrupted, {self.summary()}; the same command goes on from here")
+        print(self.summary(), file=sys.stderr)
+        failed = [turn for turn in self.turns if turn.view.state == "failed"]
+        for turn in failed:
+            _print_end_of(turn)
+        if failed:
+            names = ", ".join(turn.job.name for turn in failed)
+            raise UserError(
+                f"{len(failed)} of {len(self.turns)} jobs failed: {names}; the same command runs only these again"
+            )
+
+    def summary(self) -> str:
+        """What has become of the jobs, in one line."""
+        parts = [f"{count} {what}" for what, count in self.counts.items() if count]
+        parts += [f"{turn.job.name} {'; '.join(turn.failures)}" for turn in self.turns if turn.failures]
+        return f"{len(self.turns)} jobs: {', '.join(parts) or 'none complete'}"
+
+    def _ask_to_end(self, number: int, frame: object) -> None:
+        now = time.monotonic()
+        # Ctrl-C comes from the terminal, and once more from the program that started this one.
+        self.hurried |= self.asked_to_end and now - self._asked_at > ONE_REQUEST_SECONDS
+        if not self.asked_to_end:
+            self.asked_to_end, self._asked_at = True, now
+
+    def _start_waiting(self) -> None:
+        """Start, for each free slot, the first waiting job that nobody else runs."""
+        free = self.slots - len(self.running)
+        for turn in list(self.waiting):
+            if free <= 0:
+                return
+            if turn.not_before > time.monotonic():
+                continue
+            lock = take(turn.job.folder)
+            if lock is None:
+                turn.not_before = time.monotonic() + ASK_AGAIN_SECONDS
+                turn.view.lend(holder(turn.job.folder))
+                continue
+            self.waiting.remove(turn)
+            if read_result(turn.job.folder) is not None:
+                lock.release()
+                turn.view.finish("complete")
+                self.counts["done by another process"] += 1
+                continue
+            turn.continued |= has_checkpoint(turn.job.folder)
+            gpus = [self.gpus.pop(0) for _ in range(turn.job.devices)] if self.gpus and turn.job.uses_gpus else []
+            self.running.append((turn, job_process.start(turn.job, lock, self.threads, gpus)))
+            turn.view.start()
+            free -= 1
+
+    def _take_in_ended(self) -> None:
+        for turn, active in list(self.running):
+            code = active.poll()
+            if code is None:
+                continue
+            self.running.remove((turn, active))
+            self.gpus += active.gpus
+            if code == 0 and read_result(turn.job.folder) is not None:
+                turn.view.finish("done")
+                self.counts["continued and done" if turn.continued else "done"] += 1
+            elif code == PREEMPTED_EXIT_CODE and turn.preemptions < MOST_PREEMPTIONS:
+                turn.preemptions += 1
+                turn.view.state = "waiting"
+                self.waiting.append(turn)
+            else:
+                self._fail(turn, code)
+
+    def _fail(self, turn: _Turn, code: int) -> None:
+        turn.failures.append(job_process.ending(code))
+        turn.view.finish("failed")
+        news = {**turn.view.progress, "state": "failed", "ending": turn.failures[-1], "attempts": len(turn.failures)}
+        write_json(turn.job.folder / "progress.json", news, durable=False)
+        if len(turn.failures) <= self.retries:
+            turn.view.state = "waiting"
+            self.waiting.append(turn)
+        else:
+            self.counts["failed"] += 1
 
 
 def visible_gpus() -> list[str]:
@@ -123,54 +188,20 @@ def visible_gpus() -> list[str]:
     return answer.stdout.split() if answer.returncode == 0 else []
 
 
-def _start(job: Job, threads: int, gpus: list[str]) -> subprocess.Popen[bytes]:
-    """A process group of its own: `python src/train.py <overrides> hydra.run.dir=<folder>`."""
-    job.folder.mkdir(parents=True, exist_ok=True)
-    environment = {key: value for key, value in os.environ.items() if key not in RANK_VARIABLES}
-    for name in THREAD_VARIABLES:
-        environment[name] = str(threads)
-    environment["PYTHONUNBUFFERED"] = "1"
-    if gpus:
-        environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
-    write_json(job.folder / "progress.json", {"state": "starting"}, durable=False)
-    command = [sys.executable, str(TRAIN), *job.overrides, f"hydra.run.dir='{job.folder}'"]
-    with (job.folder / OUTPUT).open("ab") as output:
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
-        )
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a run left something in its folder that it can be continued from."""
+    return any((folder / "checkpoints").glob("*.ckpt"))
 
 
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror}); choose another place") from None
 
 
-def _end_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """Signal every process that the job started."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
-
-
-def _stop(running: list[_Running]) -> None:
-    """End what still runs: first by asking, then by force."""
-    for active in running:
-        _end_group(active.process, signal.SIGTERM)
-    deadline = time.monotonic() + GRACE_SECONDS
-    for active in running:
-        with suppress(subprocess.TimeoutExpired):
-            active.process.wait(max(0.1, deadline - time.monotonic()))
-        _end_group(active.process, signal.SIGKILL)
-        active.process.wait()
-
-
-def _ending(code: int) -> str:
-    return f"ended by signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-
-
-def _print_last_lines(job: Job, ending: str, lines: int = 12) -> None:
-    log = job.folder / OUTPUT
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 8192))
-        last = file.read().decode(errors="replace").splitlines()[-lines:]
-    print(f"\n{job.name} failed ({ending}); the end of {log}:", file=sys.stderr)
-    for line in last or ["(it printed nothing)"]:
+def _print_end_of(turn: _Turn) -> None:
+    log = turn.job.folder / job_process.OUTPUT
+    print(f"\n{turn.job.name} failed ({'; '.join(turn.failures)}); the end of {log}:", file=sys.stderr)
+    for line in job_process.last_lines(turn.job) or ["(it printed nothing)"]:
         print(f"  {line}", file=sys.stderr)

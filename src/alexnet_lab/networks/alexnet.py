@@ -5,13 +5,15 @@ One definition for all of them and for both scales; `conf/model/` chooses. Pure 
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from alexnet_lab.networks.convolution import Convolution
 from alexnet_lab.networks.geometry import (
     KERNELS_CONV1_TO_CONV5,
     UNITS_FC6_AND_FC7,
@@ -24,8 +26,8 @@ from alexnet_lab.networks.spatial_norm import SpatialNorm
 
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU,
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": functools.partial(nn.ReLU, inplace=True),  # what it overwrites, no layer's gradient needs
     "tanh": nn.Tanh,
     "leaky_relu": nn.LeakyReLU,
     "gelu": nn.GELU,
@@ -148,7 +150,7 @@ class AlexNet(nn.Module):
             nonlocal seen
             if layer == without:
                 return nn.Sequential(followers(layer))
-            conv = nn.Conv2d(seen, counts[layer], kernel_size, stride, padding, groups=groups)
+            conv = Convolution(seen, counts[layer], kernel_size, stride, padding, groups=groups)
             seen = counts[layer]
             return nn.Sequential(OrderedDict(conv=conv, **followers(layer)))
 

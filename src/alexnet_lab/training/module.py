@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,7 +15,9 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from alexnet_lab.config import OptimizationConfig
 from alexnet_lab.data.augmentation import Augmentation
-from alexnet_lab.data.batches import Batch
+from alexnet_lab.data.comparison_transforms import Mixup
+from alexnet_lab.data.reader import Batch
+from alexnet_lab.training.ranks import Ranks
 from alexnet_lab.training.recipe import for_lightning, make_optimizer, make_schedule, set_exceptions
 
 log = logging.getLogger(__name__)
@@ -24,7 +27,8 @@ class Classifier(lightning.LightningModule):
     """A network, the augmentation that feeds it, and the recipe that trains it.
 
     Logs per epoch, over all devices: train_loss, train_top1_error, val_loss, val_top1_error and
-    val_top5_error; errors are fractions in [0, 1]. Each validation picture is counted exactly once.
+    val_top5_error; errors are fractions in [0, 1]. Each validation picture is counted exactly once. A mixture's
+    training error counts the label of the picture that lies in its place.
     """
 
     def __init__(
@@ -35,9 +39,12 @@ class Classifier(lightning.LightningModule):
         num_classes: int,
         input_size: int,
         seed: int,
+        ranks: Ranks,
+        mixup: Mixup | None = None,
     ) -> None:
         super().__init__()
         self.network, self.augmentation, self.recipe, self.seed = network, augmentation, recipe, seed
+        self.ranks, self.mixup = ranks, mixup
         self.example_input_array = torch.zeros(1, 3, input_size, input_size)
         top5 = min(5, num_classes)
         self.train_loss = MeanMetric()
@@ -46,21 +53,25 @@ class Classifier(lightning.LightningModule):
         self.val_top1 = MulticlassAccuracy(num_classes, average="micro", validate_args=False)
         self.val_top5 = MulticlassAccuracy(num_classes, top_k=top5, average="micro", validate_args=False)
 
-    def on_fit_start(self) -> None:
-        # Weights are the same on every rank; dropout is not. Lightning seeds all ranks alike just before this.
-        torch.manual_seed(self.seed + self.global_rank * 2**32)
-        log.info("rank %d draws dropout from seed %d", self.global_rank, torch.initial_seed())
+    def on_train_start(self) -> None:
+        first = dropout_seed(self.seed, 0, self.global_rank)
+        log.info("rank %d draws the first step's dropout from seed %d", self.global_rank, first)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.network(x)
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
+        # Dropout is a function of the seed, the step and the rank: no random state has to be kept to continue a run.
+        torch.manual_seed(dropout_seed(self.seed, self.trainer.global_step, self.global_rank))
         optimizer: Any = self.trainer.optimizers[0]
         set_exceptions(optimizer, self.recipe, self.trainer.global_step, self.steps)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        logits = self.network(self.augmentation(batch.images, batch.samples, self.current_epoch))
-        loss = F.cross_entropy(logits, batch.labels)
+        views, targets = self.augmentation(batch.images, batch.samples, self.current_epoch), batch.labels
+        if self.mixup is not None:
+            views, targets = self.mixup(views, targets, batch.samples, self.current_epoch)
+        logits = self.network(views)
+        loss = F.cross_entropy(logits, targets)
         self.train_loss.update(loss.detach(), len(batch.labels))
         self.train_top1.update(logits.detach(), batch.labels)
         return loss
@@ -82,7 +93,23 @@ class Classifier(lightning.LightningModule):
         for metric in (self.train_loss, self.train_top1, self.val_loss, self.val_top1, self.val_top5):
             metric.reset()
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        state = {
+            name: {key: value.cpu() for key, value in getattr(self, name).metric_state.items()}
+            for name in ("train_loss", "train_top1")
+        }
+        checkpoint["training_metrics"] = self.ranks.gather(state)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        for name, state in checkpoint["training_metrics"][self.global_rank].items():
+            getattr(self, name).merge_state(state)  # into one that is empty
+
     def configure_optimizers(self) -> Any:
         optimizer = make_optimizer(self.network, self.recipe)
         self.steps = int(self.trainer.estimated_stepping_batches)
         return for_lightning(optimizer, make_schedule(optimizer, self.recipe, self.steps))
+
+
+def dropout_seed(seed: int, step: int, rank: int) -> int:
+    """A seed of 64 well mixed bits: torch's generator on the CPU looks at the lower 32 alone."""
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
 from alexnet_lab.config import RunConfig
 from alexnet_lab.errors import UserError
+from alexnet_lab.files import read_json
 
 SCHEMA_VERSION = 1
 FILE_NAME = "result.json"
+
+NUMBER = (int, float)
+# What is read from results, by its place in them; numbers are no less than 0.
+KINDS: dict[str, dict[str, Any]] = {
+    "": {"status": str, "seed": int, "parameters": int, "epochs": int, "steps": int, "wall_seconds": NUMBER},
+    "metrics": {"val_top1_error": NUMBER, "val_top5_error": NUMBER},
+    "hardware": {"processor": str, "cores": int, "threads": int, "devices": int, "gpus": list},
+    "versions": {"torch": str, "lightning": str},
+    "config": {"model": dict, "data": dict},
+}
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
@@ -21,14 +31,37 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / FILE_NAME
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(result, dict) or not all(isinstance(result[key], dict) for key in ("metrics", "config")):
-            raise ValueError("it is no result")
+        result = read_json(path)
+        _check(result)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, KeyError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: is damaged ({error}); remove that folder and run again") from None
     return result if result.get("status") == "completed" else None
+
+
+def _check(result: Any) -> None:
+    """Raise ValueError where something that is read from results is missing or of another kind."""
+    if not isinstance(result, dict):
+        raise ValueError("it is no result")
+    for place, kinds in KINDS.items():
+        part = result if place == "" else result.get(place)
+        if not isinstance(part, dict):
+            raise ValueError(f"it has no {place}")
+        for key, kind in kinds.items():
+            value = part.get(key)
+            number = isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
+            if not isinstance(value, kind) or (kind in (int, NUMBER) and not number):
+                raise ValueError(f"{place + '.' if place else ''}{key} is {value!r:.40}")
+    for key, value in result["metrics"].items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueError(f"metrics.{key:.40} is {value!r:.40}")
+        if key.endswith("_error") and not 0 <= value <= 1:
+            raise ValueError(f"metrics.{key:.40} is {value!r:.40}, not from 0 to 1")
+    for place, key in (("model", "name"), ("data", "source"), ("data", "image_size")):
+        part = result["config"].get(place)
+        if not isinstance(part, dict) or not isinstance(part.get(key), int if key == "image_size" else str):
+            raise ValueError(f"it has no config.{place}.{key}")
 
 
 def configuration(run: RunConfig) -> dict[str, Any]:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import csv
+import io
+import logging
 import math
-import os
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from alexnet_lab.errors import UserError
 from alexnet_lab.files import write_json
+from alexnet_lab.training.metrics_file import GrowingFile
+from alexnet_lab.training.trouble import StuckLoss, diverged
+
+log = logging.getLogger(__name__)
 
 COLUMNS = (
     "epoch",
@@ -41,13 +47,16 @@ class RunRecord(Callback):
     progress.json, at most once a second, is for whoever watches.
     """
 
-    def __init__(self, folder: Path, every: int, batch_size: int) -> None:
-        self.folder, self.every, self.batch_size = folder, every, batch_size
-        self.started = time.monotonic()
+    def __init__(self, folder: Path, every: int, batch_size: int, started: float, stuck: StuckLoss) -> None:
+        self.folder, self.every, self.batch_size, self.stuck = folder, every, batch_size, stuck
+        self.warnings: list[str] = []
+        self.tell: Callable[[dict[str, float]], None] = lambda row: None  # who else hears of each row
+        self.started, self.fit_started = started, time.monotonic()
+        self.earlier_seconds = self.earlier_fit_seconds = 0.0  # of the sessions that this one continues
         self.training_seconds = 0.0
         self.images = 0
         self.history: list[dict[str, float]] = []
-        self._file: TextIO | None = None
+        self._file: GrowingFile | None = None
         self._epoch_started = self._shown = self._tick = 0.0
 
     @property
@@ -55,11 +64,34 @@ class RunRecord(Callback):
         """Training pictures per second over all devices, validation and start-up not counted."""
         return self.images / self.training_seconds if self.training_seconds else 0.0
 
-    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        self.started = time.monotonic()
+    @property
+    def wall_seconds(self) -> float:
+        """From the start of the program, all sessions of the run together."""
+        return self.earlier_seconds + time.monotonic() - self.started
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "history": [dict(epoch) for epoch in self.history],
+            "images": self.images,
+            "training_seconds": self.training_seconds,
+            "wall_seconds": self.wall_seconds,
+            "fit_seconds": self._fit_seconds(),
+            "warnings": list(self.warnings),
+            "losses": [list(seen) for seen in self.stuck.losses],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.history = state["history"]
+        self.images, self.training_seconds = state["images"], state["training_seconds"]
+        self.earlier_seconds, self.earlier_fit_seconds = state["wall_seconds"], state["fit_seconds"]
+        self.warnings = state["warnings"]
+        self.stuck.losses.extend((step, loss) for step, loss in state["losses"])
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self.fit_started = self._tick = time.monotonic()
         if trainer.is_global_zero:
-            self._file = (self.folder / "metrics.csv").open("w", newline="", encoding="utf-8", buffering=1)
-            csv.writer(self._file).writerow(COLUMNS)
+            path = self.folder / "metrics.csv"
+            self._file = GrowingFile(path, self._rows_so_far(path, trainer.global_step))
             self._show(trainer, "training")
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -74,6 +106,7 @@ class RunRecord(Callback):
             value = _finite(float(loss), step)
             rate = trainer.optimizers[0].param_groups[0]["lr"]
             self._row(epoch=trainer.current_epoch, step=step, train_loss=value, learning_rate=rate)
+            self._warn_if_stuck(step, value)
         if trainer.device_ids and pl_module.device.type == "cuda" and batch_idx + 1 == trainer.num_training_batches:
             torch.cuda.synchronize()
         now = time.monotonic()
@@ -113,21 +146,51 @@ class RunRecord(Callback):
     def close(self) -> None:
         """Put what was written on the disk."""
         if self._file is not None:
-            self._file.flush()
-            os.fsync(self._file.fileno())
             self._file.close()
             self._file = None
+
+    def sync(self) -> None:
+        """Put the rows so far on the disk, before a checkpoint that relies on them."""
+        if self._file is not None:
+            self._file.sync()
+
+    def _warn_if_stuck(self, step: int, loss: float) -> None:
+        if not self.warnings and (warning := self.stuck.see(step, loss)):
+            self.warnings.append(warning)
+            if self._file is not None:
+                log.warning(warning)
+
+    def _fit_seconds(self) -> float:
+        return self.earlier_fit_seconds + time.monotonic() - self.fit_started
+
+    def _rows_so_far(self, path: Path, step: int) -> str:
+        """The head of metrics.csv and those of its rows that tell of steps and epochs that are done.
+
+        Rows of steps that an interrupted session took after its last checkpoint are left out: they come again.
+        """
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        if step and path.exists():
+            whole_lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+            for row in csv.DictReader(whole_lines):
+                with suppress(KeyError, ValueError, TypeError):  # a row that a crash has damaged
+                    of_a_step = row["train_loss"] != ""
+                    if int(row["step"]) <= step if of_a_step else int(row["epoch"]) < len(self.history):
+                        writer.writerow({column: row[column] for column in COLUMNS})
+        return text.getvalue()
 
     def _row(self, **values: float) -> None:
         if self._file is None:
             return
-        values["seconds"] = round(time.monotonic() - self.started, 3)
-        csv.writer(self._file).writerow([_text(values.get(column)) for column in COLUMNS])
+        values["seconds"] = round(self._fit_seconds(), 3)
+        self._file.add(",".join(_text(values.get(column)) for column in COLUMNS) + "\n")
+        self.tell(values)
 
     def _show(self, trainer: lightning.Trainer, state: str) -> None:
-        self._shown = now = time.monotonic()
+        self._shown = time.monotonic()
         steps, done, epochs = int(trainer.estimated_stepping_batches), trainer.global_step, trainer.max_epochs or 0
-        elapsed = now - self.started
+        elapsed = self._fit_seconds()
         last = self.history[-1] if self.history else {}
         progress = {
             "state": state,
@@ -138,14 +201,16 @@ class RunRecord(Callback):
             "val_top1_error": last.get("val_top1_error"),
             "images_per_second": round(self.images_per_second, 1),
             "seconds_left": round(elapsed / done * (steps - done), 1) if done else None,
+            "warnings": self.warnings,
         }
-        write_json(self.folder / "progress.json", progress, durable=False)
+        with suppress(OSError):  # on a full disk the run goes on unseen
+            write_json(self.folder / "progress.json", progress, durable=False)
 
 
 def _finite(loss: float, step: int) -> float:
     """The loss itself; raises UserError where it is no number to go on with."""
     if not math.isfinite(loss):
-        raise UserError(f"the loss is {loss} at step {step}: training diverged; try a smaller optim.learning_rate")
+        raise diverged(f"loss is {loss}", step)
     return loss
 
 

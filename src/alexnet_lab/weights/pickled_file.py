@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from alexnet_lab.errors import UserError
+from alexnet_lab.stored_archive import ZIP, check_stored
 from alexnet_lab.weights.trained_network import check_file
 
-ZIP = b"PK\x03\x04"
 LEGACY_PICKLE = b"\x80"  # torch.save before PyTorch 1.6
 
 
@@ -28,7 +27,7 @@ def read_pickled(path: Path) -> Any:
     Raises UserError for a file that asks for any other Python object, is damaged, or unpacks to more than it holds.
     """
     check_file(path)
-    _check_archive(path)
+    check_stored(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about ways of pickling: either it is read, or one line says why not
@@ -39,18 +38,3 @@ def read_pickled(path: Path) -> Any:
             reason = f"it holds Python objects ({asked[1]:.80}) where weights are tensors alone"
             raise UserError(f"{path}: refused, {reason}") from None
         raise UserError(f"{path}: cannot be read; it is damaged, cut short, or not a file of weights") from None
-
-
-def _check_archive(path: Path) -> None:
-    """torch.save stores without compression: what unpacks to more than the file's size is not its work."""
-    with path.open("rb") as file:
-        if file.read(4) != ZIP:
-            return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, UnicodeDecodeError, EOFError):
-        raise UserError(f"{path}: is damaged or cut short") from None
-    unpacked = sum(entry.file_size for entry in entries)
-    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries) or unpacked > path.stat().st_size:
-        raise UserError(f"{path}: refused, it would unpack to {unpacked} bytes; files of weights are not compressed")

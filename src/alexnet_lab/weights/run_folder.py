@@ -10,12 +10,15 @@ import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
-from yaml import YAMLError
 
-from alexnet_lab.config import RunConfig, typed
+from alexnet_lab.config import RunConfig
+from alexnet_lab.config_checks import typed
+from alexnet_lab.data.prepare import store_path
 from alexnet_lab.data.sources import make_source
-from alexnet_lab.data.store import Store, open_store, store_key
+from alexnet_lab.data.store import Store, open_store
 from alexnet_lab.errors import UserError
+from alexnet_lab.training import checkpoint_file
+from alexnet_lab.training.same_run import read_configuration
 from alexnet_lab.weights.pickled_file import read_pickled
 from alexnet_lab.weights.trained_network import TrainedNetwork, assemble, checked_model
 
@@ -40,6 +43,7 @@ def load_run(folder: Path, checkpoint: str = "best") -> TrainedNetwork:
     file = folder / "checkpoints" / f"{checkpoint}.ckpt"
     if not file.exists():
         raise UserError(f"{file}: no such file; the run has not finished an epoch")
+    checkpoint_file.check(file)
     content = read_pickled(file)
     state = content.get("state_dict") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
@@ -59,16 +63,10 @@ def load_run(folder: Path, checkpoint: str = "best") -> TrainedNetwork:
 
 
 def _configuration(folder: Path) -> dict[str, Any]:
-    file = folder / "config.yaml"
-    try:
-        content = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
-    except FileNotFoundError:
-        raise UserError(f"run={folder}: is not a run folder, it has no config.yaml") from None
-    except (OSError, OmegaConfBaseException, YAMLError, ValueError) as error:
-        raise UserError(f"{file}: cannot be read ({str(error).strip().partition(chr(10))[0]:.120})") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{file}: is not a run's configuration")
-    return {str(key): value for key, value in content.items()}
+    configuration = read_configuration(folder)
+    if configuration is None:
+        raise UserError(f"run={folder}: is not a run folder, it has no config.yaml")
+    return configuration
 
 
 def _store(configuration: dict[str, Any]) -> Store | None:
@@ -77,7 +75,6 @@ def _store(configuration: dict[str, Any]) -> Store | None:
         return None
     try:
         run = typed(OmegaConf.merge(OmegaConf.structured(RunConfig), configuration))  # type: ignore[arg-type]
-        source = make_source(run.data)
-        return open_store(Path(run.data.store_root) / store_key(source.name, source.settings()))
+        return open_store(store_path(Path(run.data.store_root), make_source(run.data), run.data.packing))
     except (UserError, OmegaConfBaseException, OSError):
         return None

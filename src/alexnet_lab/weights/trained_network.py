@@ -14,7 +14,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
-from alexnet_lab.config import DataConfig, ModelConfig, RunConfig, check
+from alexnet_lab.config import DataConfig, ModelConfig, RunConfig
+from alexnet_lab.config_checks import check
 from alexnet_lab.errors import UserError
 from alexnet_lab.training.build import build_network
 

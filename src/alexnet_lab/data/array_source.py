@@ -1,0 +1,64 @@
+"""Small collections that come as arrays of little pictures: each fits in memory as a whole."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from alexnet_lab.data.block import Block, make_block
+from alexnet_lab.data.parallel import map_in_order
+
+_PICTURES_A_BLOCK = 500
+
+Arrays = dict[str, tuple[NDArray[np.uint8], NDArray[np.int64]]]
+
+
+class ArraySource(ABC):
+    """What such collections have in common; pictures are resized (bilinear) where image_size is not theirs."""
+
+    name: str
+    class_names: Sequence[str]
+
+    def __init__(self, image_size: int) -> None:
+        self.image_size = image_size
+
+    @abstractmethod
+    def load(self) -> Arrays:
+        """By split: pictures uint8 [N, H, H, 3] and labels int64 [N]."""
+
+    def settings(self) -> dict[str, Any]:
+        return {"image_size": self.image_size}
+
+    def facts(self) -> dict[str, Any]:
+        return {}
+
+    def change(self, facts: dict[str, Any]) -> str | None:
+        return None
+
+    def count(self, split: str) -> int:
+        return len(self._arrays[split][1])
+
+    def blocks(self, split: str, first: int, packing: str) -> Generator[Block, None, None]:
+        images, labels = self._arrays[split]
+
+        def block(start: int) -> Block:
+            rows = slice(start, start + _PICTURES_A_BLOCK)
+            return make_block(self._resized(images[rows]), labels[rows], packing)
+
+        yield from map_in_order(block, range(first, len(labels), _PICTURES_A_BLOCK))
+
+    @cached_property
+    def _arrays(self) -> Arrays:
+        return self.load()
+
+    def _resized(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if images.shape[1] == self.image_size:
+            return images
+        size = (self.image_size, self.image_size)
+        return np.stack([np.asarray(Image.fromarray(one).resize(size, Image.Resampling.BILINEAR)) for one in images])

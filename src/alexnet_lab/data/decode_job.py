@@ -1,0 +1,56 @@
+"""The pictures of one block: what a process that decodes is given, and what it gives back."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from alexnet_lab.data.block import Block, Rejected, make_block
+from alexnet_lab.data.picture import UnreadablePicture, is_stored_size, read_square
+from alexnet_lab.data.places import Place
+
+
+@dataclass
+class Job:
+    """Pictures of one block, and how to treat them."""
+
+    names: list[str]  # for the list of rejected pictures
+    places: list[Place]
+    labels: list[int]
+    side: int
+    packing: str
+    seconds: float  # that a picture may take
+    careful: bool = False  # say which picture comes next: the block has ended a process before
+    known_bad: dict[int, str] = field(default_factory=dict)  # pictures that ended a process, and how
+
+
+def decode(job: Job, about_to_read: Callable[[int], None] = lambda index: None) -> Block:
+    """Read every picture of the job; those that cannot be read are listed in the block.
+
+    A picture that takes too long ends the process by the alarm signal, which no loop can hold up.
+    """
+    images = np.empty((len(job.places), job.side, job.side, 3), dtype=np.uint8)
+    labels: list[int] = []
+    originals: list[bytes | None] = []
+    rejected: list[Rejected] = []
+    for index, (name, place, label) in enumerate(zip(job.names, job.places, job.labels, strict=True)):
+        if index in job.known_bad:
+            rejected.append(Rejected(name, job.known_bad[index]))
+            continue
+        about_to_read(index)
+        signal.setitimer(signal.ITIMER_REAL, job.seconds)
+        try:
+            content = place.read()
+            images[len(labels)] = read_square(content, job.side)
+            originals.append(content if job.packing == "jpeg" and is_stored_size(content, job.side) else None)
+            labels.append(label)
+        except UnreadablePicture as error:
+            rejected.append(Rejected(name, str(error)))
+        except OSError as error:
+            rejected.append(Rejected(name, f"cannot be read: {error.strerror or error}"))
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    return make_block(images[: len(labels)], np.array(labels, dtype=np.int64), job.packing, rejected, originals)

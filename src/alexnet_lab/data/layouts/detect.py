@@ -1,0 +1,50 @@
+"""Which layout a folder has."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from alexnet_lab.data.layouts import archives, flat_validation, parquet, tree
+from alexnet_lab.data.listing import Layout
+from alexnet_lab.errors import UserError
+
+LAYOUTS: dict[str, Callable[[Path], Layout]] = {
+    "archives": archives.ArchivesLayout,
+    "parquet": parquet.ParquetLayout,
+    "kaggle": flat_validation.kaggle,
+    "tiny_imagenet": flat_validation.tiny_imagenet,
+    "extracted": flat_validation.extracted_imagenet,
+    "tree": tree.TreeLayout,
+}
+
+
+def find_layout(root: Path, layout: str = "auto") -> Layout:
+    """The layout of that name, or the one that is found. Raises UserError where the folder does not have it."""
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder")
+    return LAYOUTS[detect(root) if layout == "auto" else layout](root)
+
+
+def detect(root: Path) -> str:
+    """The name of the layout, by what lies in the folder; "tree" where it is none of the special ones."""
+    if (root / archives.TRAIN).is_file() or (root / archives.VAL).is_file():
+        return "archives"
+    if parquet.parquet_files(root)[0]:
+        return "parquet"
+    if (root / flat_validation.KAGGLE_LIST).is_file():
+        return "kaggle"
+    if (root / "val" / flat_validation.TINY_LIST).is_file():
+        return "tiny_imagenet"
+    if (root / "train").is_dir() and _is_flat(root / "val"):
+        return "extracted"
+    return "tree"
+
+
+def _is_flat(folder: Path) -> bool:
+    """Whether ImageNet's validation pictures lie in the folder itself."""
+    if not folder.is_dir():
+        return False
+    with os.scandir(folder) as entries:
+        return any(entry.name.startswith("ILSVRC2012_val_") and entry.is_file() for entry in entries)

@@ -1,0 +1,140 @@
+"""A collection of picture files, in whatever layout, as a source for prepare_store."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alexnet_lab.data.block import Block
+from alexnet_lab.data.decode_job import Job
+from alexnet_lab.data.decode_pool import SECONDS_A_PICTURE, DecodePool
+from alexnet_lab.data.listing import Layout, Listing, Split, check_filled, choose_classes, split_off, thin_out
+from alexnet_lab.data.places import ParquetPlace
+
+PICTURES_A_BLOCK = 32
+_ROWS_A_BLOCK = 128  # of a parquet file, whose row groups are read whole
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is taken of a collection."""
+
+    classes: tuple[str, ...] = ()  # none: all
+    train_fraction: float = 1.0
+    val_fraction: float = 0.2  # of the training pictures, where the collection has no validation pictures
+    seed: int = 0  # of the two fractions
+
+
+class PictureSource:
+    """Pictures of any size and mode that picture.read_square reads, decoded on all cores.
+
+    Unreadable pictures are left out and listed in the blocks.
+    """
+
+    def __init__(
+        self,
+        find_layout: Callable[[], Layout],
+        root: Path,
+        image_size: int,
+        selection: Selection = Selection(),
+        name: str = "",
+        processes: int | None = None,
+        seconds_a_picture: float = SECONDS_A_PICTURE,
+    ) -> None:
+        self._find_layout, self.root, self.image_size = find_layout, Path(root), image_size
+        self._selection, self._processes, self._seconds = selection, processes, seconds_a_picture
+        self.name = name or re.sub(r"[^A-Za-z0-9_]+", "-", self.root.resolve().name).strip("-") or "folder"
+
+    def check(self) -> None:
+        """Raise UserError where the collection is not there; a quick look, for the door."""
+        assert self._layout
+
+    def settings(self) -> dict[str, Any]:
+        chosen, default = self._selection, Selection()
+        settings: dict[str, Any] = {"root": str(self.root.resolve()), "image_size": self.image_size}
+        # What is as usual is left out, so that a collection with validation pictures of its own has one store.
+        for key in ("classes", "train_fraction", "val_fraction", "seed"):
+            if getattr(chosen, key) != getattr(default, key):
+                value = getattr(chosen, key)
+                settings[key] = sorted(value) if key == "classes" else value
+        return settings
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        return self._listing.class_names
+
+    def facts(self) -> dict[str, Any]:
+        words = self._listing.words  # first, because a published collection is fetched for it
+        return {**self._layout.facts(), "words": words}
+
+    def change(self, facts: dict[str, Any]) -> str | None:
+        return self._layout.change(facts)
+
+    def count(self, split: str) -> int:
+        return len(self._split(split).names)
+
+    def blocks(self, split: str, first: int, packing: str) -> Generator[Block, None, None]:
+        pictures = self._split(split)
+        ends = _block_ends(pictures)
+        begins = np.concatenate([[0], ends[:-1]])
+        begin = int(np.searchsorted(begins, first))
+        if begin < len(begins) and begins[begin] != first:
+            raise ValueError(f"{split}: no block begins at picture {first}")
+
+        def job(number: int) -> Job:
+            rows = slice(int(begins[begin + number]), int(ends[begin + number]))
+            return Job(
+                list(pictures.names[rows]),
+                list(pictures.places[rows]),
+                pictures.labels[rows].tolist(),
+                self.image_size,
+                packing,
+                self._seconds,
+            )
+
+        with DecodePool(self._processes) as pool:
+            yield from pool.blocks(len(begins) - begin, job)
+
+    @cached_property
+    def _layout(self) -> Layout:
+        return self._find_layout()
+
+    @cached_property
+    def _listing(self) -> Listing:
+        chosen, listing = self._selection, self._layout.listing()
+        if chosen.classes:
+            listing = choose_classes(listing, chosen.classes)
+        if listing.val is None:
+            listing = split_off(listing, chosen.val_fraction, chosen.seed)
+        if chosen.train_fraction < 1:
+            listing = thin_out(listing, chosen.train_fraction, chosen.seed)
+        check_filled(listing)
+        return listing
+
+    def _split(self, split: str) -> Split:
+        pictures = self._listing.train if split == "train" else self._listing.val
+        assert pictures is not None
+        return pictures
+
+
+def _block_ends(pictures: Split) -> NDArray[np.int64]:
+    """Where each block ends: after 32 pictures; of a parquet file, after 128 rows or with its row group."""
+    count = len(pictures.names)
+    if not count or not isinstance(pictures.places[0], ParquetPlace):
+        return (
+            np.append(np.arange(PICTURES_A_BLOCK, count, PICTURES_A_BLOCK), count) if count else np.zeros(0, np.int64)
+        )
+    ends: list[int] = []
+    begin = 0
+    for row in range(1, count + 1):
+        if row == count or row - begin == _ROWS_A_BLOCK or pictures.places[row][:2] != pictures.places[begin][:2]:
+            ends.append(row)
+            begin = row
+    return np.array(ends, dtype=np.int64)

@@ -1,0 +1,69 @@
+"""Where the bytes of a picture lie: in a file of its own, in a tar archive, in a parquet file."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+LARGEST_FILE = 10**9  # bytes
+
+
+class FilePlace(NamedTuple):
+    """A file."""
+
+    path: str
+
+    def read(self) -> bytes:
+        with Path(self.path).open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+        if len(content) > LARGEST_FILE:
+            raise OSError(f"it has more than {LARGEST_FILE / 1e9:.0f} GB")
+        return content
+
+
+class TarPlace(NamedTuple):
+    """A stretch of an archive that is not compressed."""
+
+    archive: str
+    first: int
+    size: int
+
+    def read(self) -> bytes:
+        archive = _opened(self.archive)
+        archive.seek(self.first)
+        content = archive.read(self.size)
+        if len(content) < self.size:
+            raise OSError(f"the archive ends {self.size - len(content)} bytes early")
+        return content
+
+
+class ParquetPlace(NamedTuple):
+    """A row of a row group of a file as Hugging Face writes it, with the column image {bytes, path}."""
+
+    file: str
+    group: int
+    row: int
+
+    def read(self) -> bytes:
+        content = _row_group(self.file, self.group)[self.row].as_py()
+        if content is None:
+            raise OSError("the row holds no picture")
+        return content
+
+
+Place = FilePlace | TarPlace | ParquetPlace
+
+
+@lru_cache(maxsize=4)
+def _opened(archive: str) -> BinaryIO:
+    return Path(archive).open("rb")
+
+
+@lru_cache(maxsize=1)  # pictures come in order, and a row group may be large
+def _row_group(file: str, group: int) -> Any:
+    import pyarrow.parquet  # here, because most collections are none
+
+    with pyarrow.parquet.ParquetFile(file) as parquet:
+        column = parquet.read_row_group(group, columns=["image.bytes"], use_threads=False)["image"]
+    return column.combine_chunks().field("bytes") if column.num_chunks != 1 else column.chunk(0).field("bytes")

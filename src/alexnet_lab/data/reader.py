@@ -1,0 +1,88 @@
+"""From sample numbers to a batch of pictures: the one place where pixels leave the store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from alexnet_lab.data.buffers import Buffers
+from alexnet_lab.data.crops import Crops
+from alexnet_lab.data.parallel import map_in_order
+from alexnet_lab.errors import UserError
+
+log = logging.getLogger(__name__)
+
+
+class Batch(NamedTuple):
+    """images uint8 (N, h, h, 3), crops or whole; labels int64 (N,); samples int64 (N,), their numbers in the split."""
+
+    images: Tensor
+    labels: Tensor
+    samples: Tensor
+
+
+class PictureReader:
+    """Reads batches out of a split of the store. Only the crop of each picture is copied, ahead of time by `workers`
+    threads (0: when it is asked for).
+
+    images: uint8 (N, H, H, 3), an array or memory map, whose pages all processes of a machine share; or a tensor
+    on a device, from which whole pictures are gathered there. crops=None: whole pictures.
+    pin: into page-locked memory, from which a GPU copies while it computes.
+    """
+
+    def __init__(
+        self, images: Any, labels: np.ndarray, crops: Crops | None = None, *, workers: int = 0, pin: bool = False
+    ) -> None:
+        self.images, self.labels, self.crops, self.workers, self.pin = images, labels, crops, workers, pin
+        self._buffers = Buffers(np.uint8)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batches(self, samples: Callable[[int], np.ndarray], numbers: Sequence[int], epoch: int) -> Iterator[Batch]:
+        """The batches of these numbers, in order, read ahead; `samples(number)` are the pictures of one.
+
+        What goes wrong in a thread is raised when its batch is due, as a UserError of one line.
+        """
+        if not self.workers:
+            return (self.read(samples(number), epoch) for number in numbers)
+
+        def read(number: int) -> Batch:
+            try:
+                return self.read(samples(number), epoch)
+            except UserError:
+                raise
+            except BaseException as error:  # SystemExit too: nobody may wait for a thread that has ended
+                log.debug("batch %d of epoch %d", number, epoch, exc_info=True)
+                raise UserError(f"batch {number} of epoch {epoch} could not be read: {error!r}") from error
+
+        return map_in_order(read, numbers, self.workers)
+
+    def read(self, samples: np.ndarray, epoch: int) -> Batch:
+        """One batch of the pictures `samples`, int64 (N,), cropped as they are in this epoch."""
+        numbers, labels = torch.from_numpy(samples.astype(np.int64)), torch.from_numpy(self.labels[samples])
+        if isinstance(self.images, Tensor):
+            device = self.images.device
+            numbers = numbers.to(device)
+            return Batch(self.images[numbers], labels.to(device), numbers)
+        side = self.crops.crop if self.crops is not None else self.images.shape[1]
+        pixels = self._memory(len(samples), side)
+        if self.crops is None:
+            places = [(0, 0)] * len(samples)
+        else:
+            places = torch.stack(self.crops.places(numbers, epoch), 1).tolist()
+        for target, sample, (top, left) in zip(pixels.numpy(), samples.tolist(), places, strict=True):
+            target[...] = self.images[sample][top : top + side, left : left + side]
+        if self.pin:
+            numbers, labels = numbers.pin_memory(), labels.pin_memory()
+        return Batch(pixels, labels, numbers)
+
+    def _memory(self, pictures: int, side: int) -> Tensor:
+        if self.pin:  # PyTorch keeps page-locked memory for the next batch by itself
+            return torch.empty(pictures, side, side, 3, dtype=torch.uint8, pin_memory=True)
+        return self._buffers.take(pictures, side, side, 3)

@@ -1,0 +1,48 @@
+"""Counts of right and wrong answers: they add up over batches and devices without rounding."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+class Counts:
+    """confusion: int64 (C, C), pictures by true class (row) and first answer (column); top5: int64 (C,), pictures
+    of a class with the true one among the first five answers. Of equally probable classes the lower number is first.
+    """
+
+    def __init__(self, num_classes: int, device: torch.device | str = "cpu") -> None:
+        self.confusion = torch.zeros(num_classes, num_classes, dtype=torch.int64, device=device)
+        self.top5 = torch.zeros(num_classes, dtype=torch.int64, device=device)
+
+    def add(self, probabilities: Tensor, labels: Tensor) -> None:
+        """Count the answers float (N, C) to pictures of classes int64 (N,)."""
+        truth = probabilities.gather(1, labels[:, None])
+        numbers = torch.arange(probabilities.shape[1], device=labels.device)
+        ahead = (probabilities > truth) | ((probabilities == truth) & (numbers < labels[:, None]))
+        highest = probabilities == probabilities.max(1, keepdim=True).values
+        answer = torch.where(highest, numbers, len(numbers)).min(1).values
+        one = torch.ones_like(labels)
+        self.confusion.index_put_((labels, answer), one, accumulate=True)
+        self.top5.index_put_((labels,), (ahead.sum(1) < 5).long(), accumulate=True)
+
+    @property
+    def pictures(self) -> int:
+        return int(self.confusion.sum())
+
+    @property
+    def top1_error(self) -> float:
+        """Fraction in [0, 1]."""
+        return (self.pictures - int(self.confusion.trace())) / self.pictures
+
+    @property
+    def top5_error(self) -> float:
+        """Fraction in [0, 1]."""
+        return (self.pictures - int(self.top5.sum())) / self.pictures
+
+
+def standard_error(error: float, pictures: int) -> float:
+    """Of an error measured on this many pictures, drawn independently: sqrt(e (1 - e) / n)."""
+    return math.sqrt(error * (1.0 - error) / pictures)

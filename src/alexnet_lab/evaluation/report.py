@@ -1,0 +1,84 @@
+"""What an evaluation leaves: files for programs and people, and a table on the screen."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from alexnet_lab.evaluation.counts import Counts, standard_error
+from alexnet_lab.files import write_bytes, write_json, write_text
+from alexnet_lab.tracking.pictures import confusion_matrix
+
+SCHEMA_VERSION = 1
+
+
+def facts(counts: Counts) -> dict[str, Any]:
+    """Errors as fractions in [0, 1] with their standard errors."""
+    return {
+        "pictures": counts.pictures,
+        "top1_error": counts.top1_error,
+        "top1_standard_error": standard_error(counts.top1_error, counts.pictures),
+        "top5_error": counts.top5_error,
+        "top5_standard_error": standard_error(counts.top5_error, counts.pictures),
+    }
+
+
+def write(
+    folder: Path, counts: Sequence[Counts], runs: Sequence[Path], names: list[str], about: dict[str, Any]
+) -> None:
+    """per_class.csv, confusion.csv, confusion.npy and confusion.png of the last counts, and last evaluation.json.
+
+    Each file appears whole or not at all; evaluation.json is there when the others are.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "evaluation.json").unlink(missing_ok=True)
+    answer = counts[-1]
+    confusion = answer.confusion.numpy()
+    pictures, right = confusion.sum(1), confusion.diagonal()
+    rows = [
+        [name, n, f"{1 - r / n:.6f}" if n else "", f"{1 - t / n:.6f}" if n else ""]
+        for name, n, r, t in zip(names, pictures.tolist(), right.tolist(), answer.top5.tolist(), strict=True)
+    ]
+    write_text(folder / "per_class.csv", _csv([["class", "pictures", "top1_error", "top5_error"], *rows]))
+    write_text(
+        folder / "confusion.csv",
+        _csv([["true class", *names], *([name, *row] for name, row in zip(names, confusion.tolist(), strict=True))]),
+    )
+    array = io.BytesIO()
+    np.save(array, confusion)
+    write_bytes(folder / "confusion.npy", array.getvalue())
+    caption = f"{about['views']}, {len(runs)} network{'s' * (len(runs) > 1)}"
+    write_bytes(folder / "confusion.png", confusion_matrix(confusion, names, caption).png)
+    members = [{"run": str(run), **facts(each)} for run, each in zip(runs, counts, strict=False)]
+    write_json(
+        folder / "evaluation.json", {"schema_version": SCHEMA_VERSION, **about, **facts(answer), "runs": members}
+    )
+
+
+def show(counts: Sequence[Counts], runs: Sequence[Path], views: str, checkpoint: str) -> None:
+    """A table of errors in per cent, each with its standard error."""
+    table = Table(title=f"{counts[-1].pictures} validation pictures, {views}, {checkpoint} checkpoint")
+    table.add_column("run", overflow="fold")
+    table.add_column("top-1 error, %", justify="right", no_wrap=True)
+    table.add_column("top-5 error, %", justify="right", no_wrap=True)
+    labels = [*map(str, runs), *([f"all {len(runs)}, softmax averaged"] if len(runs) > 1 else [])]
+    for label, each in zip(labels, counts, strict=False):
+        table.add_row(label, _percent(each.top1_error, each.pictures), _percent(each.top5_error, each.pictures))
+    Console().print(table)
+
+
+def _percent(error: float, pictures: int) -> str:
+    return f"{100 * error:.2f} ± {100 * standard_error(error, pictures):.2f}"
+
+
+def _csv(rows: list[list[Any]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,38 @@
+"""What `src/evaluate.py` is asked for on its command line."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from alexnet_lab.arguments import path
+from alexnet_lab.errors import UserError
+
+
+def run_folders(text: str) -> list[Path]:
+    """run=DIR, or run=[A,B,C]. Raises UserError for an empty list and for a run that is named twice."""
+    is_list = text.startswith("[") and text.endswith("]")
+    folders = [path(name.strip()) for name in (text[1:-1].split(",") if is_list else [text]) if name.strip()]
+    if not folders:
+        raise UserError(f"run={text}: names no run folder")
+    for number, folder in enumerate(folders):
+        if folder.resolve() in [other.resolve() for other in folders[:number]]:
+            raise UserError(f"run={text}: names {folder} twice")
+    return folders
+
+
+def count(key: str, text: str) -> int:
+    """A whole number of at least one; raises UserError."""
+    if not text.isdecimal() or int(text) < 1:
+        raise UserError(f"{key}={text}: must be a whole number of at least 1")
+    return int(text)
+
+
+def default_folder(runs: Sequence[Path], views: str, checkpoint: str) -> Path:
+    """RUN/evaluation/<views>-<checkpoint>, or for several runs/ensembles/<number>-<hash of their paths>/..."""
+    name = f"{views}-{checkpoint}"
+    if len(runs) == 1:
+        return runs[0] / "evaluation" / name
+    told = "\n".join(sorted(str(run.resolve()) for run in runs))
+    return Path("runs", "ensembles", f"{len(runs)}-runs-{hashlib.sha256(told.encode()).hexdigest()[:8]}", name)

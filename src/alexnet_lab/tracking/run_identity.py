@@ -1,0 +1,71 @@
+"""How a run is called on a tracker: its id, name, variant, group, tags and configuration, without private paths."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import string
+from pathlib import Path
+from typing import Any
+
+from alexnet_lab.config import RunConfig
+from alexnet_lab.experiments.run_folders import readable
+from alexnet_lab.files import write_text
+from alexnet_lab.training.environment import commit, hardware, versions
+from alexnet_lab.training.result import configuration
+
+ID_FILE = "wandb_run_id"
+PATHS = ("data.root", "data.store_root")  # settings that name folders of this machine, which are nobody else's business
+SINGLE = "single"  # group of runs that belong to no sweep
+
+
+def run_id(folder: Path) -> str:
+    """The run's id, kept in its folder: a run that is continued is the same run. Made where there is none."""
+    path = folder / ID_FILE
+    try:
+        found = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        found = ""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", found):
+        found = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(8))
+        write_text(path, found + "\n")
+    return found
+
+
+def variant(run: RunConfig, folder: Path) -> str:
+    """What sets the run apart in its sweep, but for the seed: "no-lrn", "model.lrn-true"; or its model."""
+    if run.sweep is None:
+        return run.model.name
+    name = folder.name
+    for key in PATHS:
+        value = run.data.root if key == "data.root" else run.data.store_root
+        name = name.replace(readable(f"{key}={value}"), "")
+        name = name.partition(f"{key}-")[0]  # of a name that was cut short
+    name = re.sub(r"(^|_)seed-\d+(?=_|$)", "", name)
+    return re.sub("_+", "_", name).strip("_") or run.model.name
+
+
+def description(run: RunConfig, folder: Path, parameters: int, devices: int) -> dict[str, Any]:
+    """What W&B is told of a run before it starts."""
+    name = variant(run, folder)
+    flat = {key: value for key, value in flatten(configuration(run)).items() if key not in PATHS}
+    machine = {f"hardware.{key}": value for key, value in hardware().items()}
+    libraries = {f"versions.{key}": value for key, value in versions().items()}
+    facts = {"variant": name, "parameters": parameters, "hardware.devices": devices, "commit": commit()}
+    return {
+        "id": run_id(folder),
+        "project": run.logger.project,
+        "name": f"{name}_seed-{run.seed}",
+        "group": run.sweep or SINGLE,
+        "job_type": "train",
+        "tags": [run.model.name, run.data.source],
+        "config": flat | facts | machine | libraries,
+    }
+
+
+def flatten(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in node.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat

@@ -1,0 +1,181 @@
+"""The process that speaks with W&B for a run: reads messages from standard input and passes them on.
+
+It is a process of its own so that nothing of W&B can hold up or end a training run: the run writes lines and
+goes on, whether they are read or not. Its working folder is the run's, so that every path it names is relative.
+
+Standard input: a JSON object a line, {"do": "start" | "row" | "pictures" | "summary" | "artifact" | "finish", ...}.
+Standard output: a JSON object a line, {"say": text, "level": "info" | "warning"}, and at last {"done": true}.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+from alexnet_lab.tracking import wandb_access
+
+INIT_SECONDS = 10.0  # for the server to make the run, before it goes on offline
+# Settings with which W&B tells nothing of the machine's folders, its user, his code or his terminal.
+PRIVATE = {
+    "console": "off",
+    "disable_code": True,
+    "disable_git": True,
+    "disable_job_creation": True,
+    "host": "",
+    "program": "src/train.py",
+    "program_abspath": "src/train.py",
+    "program_relpath": "src/train.py",
+    "save_code": False,
+    "silent": True,
+    "symlink": False,
+    "x_disable_machine_info": True,
+    "x_disable_meta": True,
+    "x_save_requirements": False,
+}
+KILLED_EXIT_CODE = 137  # of a run that ended without a word
+
+
+def main() -> None:
+    words = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)  # what W&B prints must not pass for an answer
+
+    def say(**message: Any) -> None:
+        with suppress(OSError):  # the run is gone, and what it wrote is passed on all the same
+            words.write(json.dumps(message) + "\n")
+
+    # W&B's own logs name folders of this machine; nothing that a run needs lies there.
+    scratch = tempfile.mkdtemp(prefix="alexnet-lab-wandb-")
+    os.environ |= {"WANDB_CACHE_DIR": scratch, "WANDB_DATA_DIR": scratch}
+    code = 0
+    try:
+        speak(sys.stdin, say)
+        say(done=True)
+    except BaseException as error:
+        say(say=f"W&B: stopped ({_short(error)}); training goes on and its folder has everything", level="warning")
+        code = 1
+    for folder in (Path(scratch), *Path("wandb").glob("*run-*/logs")):
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(code)  # at an ordinary end W&B would wait for its server
+
+
+def speak(lines: TextIO, say: Callable[..., None]) -> None:
+    """Pass the messages on until the last one. Raises what W&B raises."""
+    start = json.loads(lines.readline())
+    access = wandb_access.find_access()
+    say(say=access.line(start["sync_command"]), level="info")
+    if access.mode == "none":
+        return
+    run = open_run(start, access, say)
+    exit_code = KILLED_EXIT_CODE
+    summary: dict[str, Any] = {}
+    kept: list[dict[str, Any]] = []  # artifacts that the server could not be told of
+    for line in lines:
+        message = json.loads(line)
+        if message["do"] == "row":
+            run.log(message["values"], step=message["step"])
+        elif message["do"] == "pictures":
+            run.log(_pictures(message["pictures"]), step=message["step"])
+        elif message["do"] == "summary":
+            summary = message["values"]
+            run.summary.update(summary)
+        elif message["do"] == "artifact":
+            # W&B asks its server before it writes an artifact down, and waits for the answer.
+            if access.mode == "online" and wandb_access.answers(access.server):
+                kept.append(message)
+            else:
+                log_artifact(run, message)
+        elif message["do"] == "finish":
+            exit_code = int(message["exit_code"])
+            if message["preempted"]:
+                run.mark_preempting()
+            break
+    finish(run, exit_code, access, say)
+    if kept:
+        run = open_run(start, wandb_access.Access("offline"), say)  # another record of the same run, for `make sync`
+        run.summary.update(summary)
+        for message in kept:
+            log_artifact(run, message)
+        run.finish(exit_code=exit_code)
+
+
+def open_run(start: dict[str, Any], access: wandb_access.Access, say: Callable[..., None]) -> Any:
+    """The W&B run, offline where the server does not answer in time."""
+    import wandb
+
+    settings = wandb.Settings(
+        **PRIVATE,  # type: ignore[arg-type]
+        finish_timeout=start["finish_seconds"],
+        finish_timeout_raises=True,
+        init_timeout=INIT_SECONDS,
+        root_dir=".",
+        x_stats_pid=start["pid"],
+        x_transaction_log_flush_interval=2.0,  # seconds that a power cut may cost
+    )
+    given = {key: start[key] for key in ("id", "name", "group", "job_type", "tags", "config", "project")}
+    given |= {"dir": ".", "resume": "allow", "settings": settings}
+    try:
+        run = wandb.init(mode=access.mode, **given)  # type: ignore[arg-type]
+    except Exception as error:
+        if access.mode == "offline":
+            raise
+        say(say=f"W&B: offline ({_short(error)}); `{start['sync_command']}` uploads it later", level="warning")
+        access.mode = "offline"
+        run = wandb.init(mode="offline", **given)
+    run.define_metric("epoch", hidden=True)
+    run.define_metric("*", step_metric="epoch")
+    return run
+
+
+def log_artifact(run: Any, message: dict[str, Any]) -> None:
+    """Files of the run's folder, which are not copied, as a version of an artifact."""
+    import wandb
+
+    artifact = wandb.Artifact(message["name"], message["type"], metadata=message["metadata"])
+    for path in message["files"]:
+        artifact.add_file(path, name=Path(path).name, policy="immutable", skip_cache=True)
+    run.log_artifact(artifact, aliases=message["aliases"])
+
+
+def finish(run: Any, exit_code: int, access: wandb_access.Access, say: Callable[..., None]) -> None:
+    """End the W&B run; mark its folder as uploaded where it was."""
+    file = Path(run.settings.sync_file)
+    try:
+        run.finish(exit_code=exit_code)
+    except TimeoutError:
+        say(say="W&B: the server did not take everything in time; `make sync` does it later", level="warning")
+    else:
+        if access.mode == "online":
+            file.with_name(file.name + ".synced").touch()
+
+
+def _pictures(pictures: list[dict[str, Any]]) -> dict[str, Any]:
+    import wandb
+    from PIL import Image
+
+    return {
+        picture["name"]: wandb.Image(
+            Image.open(io.BytesIO(base64.b64decode(picture["png"]))),
+            caption=picture["caption"],
+            file_type="jpg" if picture["of_photographs"] else "png",
+        )
+        for picture in pictures
+    }
+
+
+def _short(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:160]}" if text else type(error).__name__
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""A run on Weights & Biases: what is told, and when. Who speaks with it is another process (wandb_process)."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import dataclasses
+import logging
+import os
+from pathlib import Path
+
+import lightning
+from lightning.pytorch.callbacks import Callback
+
+from alexnet_lab.command_line import EXIT_INTERRUPTED, EXIT_USER_ERROR
+from alexnet_lab.config import RunConfig
+from alexnet_lab.errors import PREEMPTED_EXIT_CODE, Preempted, UserError
+from alexnet_lab.tracking.pictures import Picture
+from alexnet_lab.tracking.predictions import PredictionPictures
+from alexnet_lab.tracking.run_identity import description, run_id
+from alexnet_lab.tracking.tracker import Tracker
+from alexnet_lab.tracking.wandb_pipe import WandbPipe
+
+log = logging.getLogger(__name__)
+
+SYNC_COMMAND = "make sync"
+FINISH_SECONDS = 10.0  # for what is left to upload at the end, the weights not counted
+ENDING_SECONDS = 4.0  # the same where the run was asked to end
+START_SECONDS = 15.0  # that W&B may still need to start, at the end of a very short run
+UPLOAD_RATE = 2e6  # bytes a second, at least
+
+
+class WandbTracker(Tracker):
+    """Tells W&B of a run, on rank zero alone; takes part in summing over ranks on every rank."""
+
+    def __init__(self, run: RunConfig, folder: Path) -> None:
+        super().__init__()
+        self.run, self.folder = run, folder
+        self.callbacks = [_Start(self), PredictionPictures(self.pictures)]
+        self.error: BaseException | None = None
+        self._pipe: WandbPipe | None = None
+        self._steps_an_epoch = 1
+        self._finish_seconds = FINISH_SECONDS
+
+    def start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        self._steps_an_epoch = max(1, int(trainer.estimated_stepping_batches) // max(1, trainer.max_epochs or 1))
+        parameters = sum(parameter.numel() for parameter in module.parameters())
+        if self.run.logger.log_artifacts:
+            self._finish_seconds += 4 * parameters / UPLOAD_RATE
+        try:
+            told = description(self.run, self.folder, parameters, trainer.world_size)
+            if "WANDB_SWEEP_ID" in os.environ:  # an agent of W&B started this run and has named it
+                told |= {"id": os.environ.get("WANDB_RUN_ID", told["id"]), "project": os.environ.get("WANDB_PROJECT")}
+            told |= {"pid": os.getpid(), "finish_seconds": self._finish_seconds, "sync_command": SYNC_COMMAND}
+            self._pipe = WandbPipe(self.folder, told)
+        except OSError as error:  # such as a full disk
+            log.warning("W&B: not used (%s); the run folder has everything", error)
+
+    def row(self, values: dict[str, float]) -> None:
+        if self._pipe is None:
+            return
+        step = int(values["step"])
+        told = {key: value for key, value in values.items() if key not in ("step", "seconds")}  # W&B keeps its own
+        # Epochs that have passed, a fraction between two of them: the axis of every curve.
+        self._pipe.send(do="row", step=step, values={**told, "epoch": step / self._steps_an_epoch})
+
+    def pictures(self, step: int, pictures: list[Picture]) -> None:
+        """Show pictures that were drawn after this step."""
+        if self._pipe is not None:
+            told = [{**dataclasses.asdict(each), "png": base64.b64encode(each.png).decode()} for each in pictures]
+            self._pipe.send(do="pictures", step=step, pictures=told)
+
+    def finish(self, error: BaseException | None) -> None:
+        if self._pipe is None:
+            return
+        error = error or self.error
+        code = exit_code(error)
+        errors = best_and_final_errors(self.folder / "metrics.csv")
+        self._pipe.send(do="summary", values=errors)
+        if error is None and self.run.logger.log_artifacts:
+            self._send_weights(errors)
+        self._pipe.send(do="finish", exit_code=code, preempted=code == PREEMPTED_EXIT_CODE)
+        hurried = code in (PREEMPTED_EXIT_CODE, EXIT_INTERRUPTED)
+        self._pipe.close(ENDING_SECONDS if hurried else self._finish_seconds + START_SECONDS)
+        self._pipe = None
+
+    def _send_weights(self, errors: dict[str, float]) -> None:
+        """The best epoch's weights as an artifact."""
+        from alexnet_lab.weights.run_folder import load_run
+        from alexnet_lab.weights.safetensors_file import save
+
+        assert self._pipe is not None
+        file = self.folder / "wandb" / "best.safetensors"
+        try:
+            file.parent.mkdir(exist_ok=True)
+            save(load_run(self.folder), file)  # a checkpoint itself is a pickle and names folders of this machine
+        except (UserError, OSError) as error:
+            log.warning("W&B: the weights are left out (%s)", error)
+            return
+        self._pipe.send(
+            do="artifact",
+            name=f"weights-{run_id(self.folder)}",
+            type="model",
+            files=[str(file.relative_to(self.folder))],
+            metadata={"checkpoint": "best", **errors},
+            aliases=["latest", "best"],
+        )
+
+
+def best_and_final_errors(metrics: Path) -> dict[str, float]:
+    """From metrics.csv, which a run that is continued goes on writing: the last epoch's errors, and the best epoch."""
+    try:
+        with metrics.open(newline="", encoding="utf-8") as file:
+            epochs = [row for row in csv.DictReader(file) if row["val_top1_error"]]
+    except (OSError, ValueError, KeyError):
+        return {}
+    if not epochs:
+        return {}
+    best = min(epochs, key=lambda row: float(row["val_top1_error"]))
+    keys = ("val_top1_error", "val_top5_error", "train_top1_error")
+    final = {f"final_{key}": float(epochs[-1][key]) for key in keys}
+    return {
+        **final,
+        "best_val_top1_error": float(best["val_top1_error"]),
+        "best_val_top5_error": float(best["val_top5_error"]),
+        "best_epoch": int(best["epoch"]) + 1,
+    }
+
+
+def exit_code(error: BaseException | None) -> int:
+    """What the program will exit with, which W&B takes for how the run ended."""
+    if error is None:
+        return 0
+    if isinstance(error, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
+    if isinstance(error, Preempted):
+        return PREEMPTED_EXIT_CODE
+    return EXIT_USER_ERROR if isinstance(error, UserError) else 1
+
+
+class _Start(Callback):
+    """Starts the tracker when the trainer knows its ranks, and notes how training ended."""
+
+    def __init__(self, tracker: WandbTracker) -> None:
+        self.tracker = tracker
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self.tracker.start(trainer, pl_module)
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        self.tracker.error = exception

@@ -1,0 +1,179 @@
+"""When a run saves, when it stops, and how Lightning takes up its place again.
+
+A place is (epoch, batches): how many batches of which epoch are done. With all of them done, validation is due.
+Nothing else about order or chance has to be kept: pictures, their variation and dropout are functions of the seed
+and the place.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from alexnet_lab.config import TrainerConfig
+from alexnet_lab.errors import Preempted, UserError
+from alexnet_lab.training.checkpoints import Checkpoints
+from alexnet_lab.training.preemption import Preemption
+from alexnet_lab.training.ranks import Ranks
+from alexnet_lab.training.run_record import RunRecord
+from alexnet_lab.training.trouble import diverged
+
+
+class Continuation(Callback):
+    """Saves every `checkpoint_minutes`, every `checkpoint_steps`, at the end of each epoch, and when asked to end.
+
+    Comes after the record among the callbacks, so that a checkpoint holds the record of its own step.
+    Raises Preempted, on every rank at the same step, when the run was asked to end and its place is saved.
+    """
+
+    def __init__(
+        self,
+        choice: TrainerConfig,
+        checkpoints: Checkpoints,
+        preemption: Preemption,
+        record: RunRecord,
+        ranks: Ranks,
+        configuration: dict[str, Any],
+        command: str,
+    ) -> None:
+        self.every_seconds, self.every_steps = 60 * choice.checkpoint_minutes, choice.checkpoint_steps
+        self.checkpoints, self.preemption, self.record, self.ranks = checkpoints, preemption, record, ranks
+        self.configuration, self.command = configuration, command
+        self._place = (0, 0)
+        self._saved: tuple[int, int] | None = None  # the place that was saved last
+        self._saved_at = time.monotonic()
+        self._common_batches = 0  # of validation, that every rank has
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"spent": dict(self.checkpoints.spent)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.checkpoints.spent = state["spent"]
+
+    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        self.ranks.meet()
+        self.preemption.can_wait = True
+
+    def on_load_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._place = (checkpoint["place"]["epoch"], checkpoint["place"]["batches"])
+        self._saved = self._place
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._saved_at = time.monotonic()
+        epoch, batches = self._place
+        if len(set(self.ranks.gather(self._place))) > 1:
+            raise UserError(
+                f"{self.checkpoints.folder}: the ranks do not read the same checkpoint; is the disk shared?"
+            )
+        # Not by way of Lightning's own state of loaders, which it forgets when the recipe asks for the number of steps.
+        trainer.train_dataloader.load_state_dict({"epoch": epoch, "batches": batches})  # type: ignore[union-attr]
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        # Here rather than at the epoch's end, because a plateau's schedule steps between the two.
+        self._place = (trainer.current_epoch, 0)
+        if trainer.global_step:
+            self._save(trainer)
+        if self.ranks.any_of(bool(self.preemption.requested))[0]:
+            self._stop(trainer)
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._place = (trainer.current_epoch, batch_idx + 1)
+        due = self.every_steps and trainer.global_step % self.every_steps == 0
+        late = time.monotonic() - self._saved_at > self.every_seconds  # rank zero's clock decides
+        stop, save = self.ranks.any_of(bool(self.preemption.requested), late and trainer.is_global_zero)
+        if stop or save or due:
+            self._save(trainer)
+        if stop:
+            self._stop(trainer)
+
+    def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._common_batches = self.ranks.least(int(trainer.num_val_batches[0]))
+
+    def on_validation_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if batch_idx < self._common_batches and self.ranks.any_of(bool(self.preemption.requested))[0]:
+            self._save(trainer)  # as it was before validation, which is done again as a whole
+            self._stop(trainer)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        errors = [epoch["val_top1_error"] for epoch in self.record.history]
+        if errors[-1] < min(errors[:-1], default=2.0):
+            self.checkpoints.mark_best()
+        # Lightning would pass over a plateau's step at the end of an epoch that was continued.
+        trainer.fit_loop.restarting = False
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._place = (trainer.current_epoch, 0)
+        self._save(trainer)
+        self.checkpoints.wait()
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        if isinstance(exception, RuntimeError):
+            self.ranks.missing(exception)  # now: what Lightning does next may wait for a GPU that waits for a rank
+
+    def on_save_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        epoch, batches = self._place
+        checkpoint["place"] = {"epoch": epoch, "batches": batches}
+        checkpoint["configuration"] = self.configuration
+        set_loops(checkpoint["loops"]["fit_loop"], epoch, batches, checkpoint["global_step"], trainer)
+
+    def _save(self, trainer: lightning.Trainer) -> None:
+        if self._saved != self._place:
+            if not all(bool(torch.isfinite(weights).all()) for weights in trainer.lightning_module.parameters()):
+                raise diverged("weights are not finite", trainer.global_step)  # the last checkpoint stays whole
+            trainer.save_checkpoint(self.checkpoints.folder, weights_only=False)
+        self._saved, self._saved_at = self._place, time.monotonic()
+
+    def _stop(self, trainer: lightning.Trainer) -> None:
+        self.checkpoints.wait()
+        self.ranks.any_of(False)  # nobody leaves before the file is there
+        why, failure = self.preemption.requested or "a signal to another rank", self.checkpoints.failure
+        saved = f"could not be saved ({failure}), what was saved before is kept" if failure else "is saved"
+        place = f"step {trainer.global_step} of {int(trainer.estimated_stepping_batches)}"
+        raise Preempted(f"ended by {why} after {place}, which {saved}; continue with: {self.command}")
+
+
+def set_loops(loops: dict[str, Any], epoch: int, batches: int, step: int, trainer: lightning.Trainer) -> None:
+    """Set the counters of Lightning's loops as they are when so many batches of an epoch are done."""
+    whole = batches == trainer.num_training_batches
+
+    def counters(template: dict[str, int], done: int, begun: int) -> None:
+        for key in template:
+            template[key] = begun if key in ("ready", "started") else done
+
+    def progress(name: str, total: int, current: int, begun: int = 0) -> None:
+        counters(loops[name]["total"], total, total + begun)
+        counters(loops[name]["current"], current, current + begun)
+
+    progress("epoch_progress", epoch, epoch, begun=int(batches > 0))
+    progress("epoch_loop.batch_progress", step, batches)
+    loops["epoch_loop.batch_progress"]["is_last_batch"] = whole
+    optimizer = loops["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]
+    for part in optimizer.values():
+        counters(part["total"], step, step)
+        counters(part["current"], batches, batches)
+    progress("epoch_loop.scheduler_progress", step, batches)
+    # One begun batch tells Lightning to go back into validation, which then starts with its first.
+    progress("epoch_loop.val_loop.batch_progress", 0, 0)
+    counters(loops["epoch_loop.val_loop.batch_progress"]["total"], 0, int(whole))
+    loops["epoch_loop.state_dict"]["_batches_that_stepped"] = step - int(whole)
+    loops["state_dict"].pop("combined_loader", None)

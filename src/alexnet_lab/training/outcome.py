@@ -1,0 +1,54 @@
+"""What goes into the result.json of a finished run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning
+from torch import nn
+
+from alexnet_lab.config import RunConfig
+from alexnet_lab.training.checkpoints import Checkpoints
+from alexnet_lab.training.environment import commit, hardware, versions
+from alexnet_lab.training.result import SCHEMA_VERSION, configuration
+from alexnet_lab.training.run_record import RunRecord
+
+
+def outcome(
+    run: RunConfig,
+    network: nn.Module,
+    record: RunRecord,
+    checkpoints: Checkpoints,
+    trainer: lightning.Trainer,
+    overrides: list[str],
+) -> dict[str, Any]:
+    """Configuration, metrics, and what was spent; errors are fractions, times are seconds over all sessions."""
+    last = record.history[-1]
+    best = min(range(len(record.history)), key=lambda epoch: record.history[epoch]["val_top1_error"])
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "status": "completed",
+        "overrides": overrides,
+        "seed": run.seed,
+        "sweep": run.sweep,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "metrics": {
+            **last,
+            "best_val_top1_error": record.history[best]["val_top1_error"],
+            "best_epoch": best + 1,
+        },
+        "train_images_per_second": record.images_per_second,
+        "wall_seconds": record.wall_seconds,
+        "checkpoints": checkpoints.spent,
+        "warnings": record.warnings,
+        "hardware": {
+            **hardware(),
+            "devices": trainer.world_size,
+            "accelerator": trainer.accelerator.__class__.__name__,
+        },
+        "versions": versions(),
+        "commit": commit(),
+        "config": configuration(run),
+    }

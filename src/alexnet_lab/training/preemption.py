@@ -1,0 +1,28 @@
+"""Asked to end: SIGTERM, SIGINT and SIGUSR1 ask a run to save where it is and to leave."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+
+from alexnet_lab.errors import Preempted
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+
+class Preemption:
+    """Notes the first of the signals; while nothing is there to be saved it ends the run at once."""
+
+    def __init__(self) -> None:
+        self.requested = ""  # the signal's name
+        self.can_wait = False
+
+    def listen(self) -> None:
+        """Take over the signals, in the main thread."""
+        for number in SIGNALS:
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        first, self.requested = not self.requested, self.requested or signal.Signals(number).name
+        if first and not self.can_wait:
+            raise Preempted(f"ended by {self.requested} before training began; the same command starts it again")

@@ -1,0 +1,123 @@
+"""Lightning's trainer, as this project uses it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from datetime import timedelta
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback, RichModelSummary, RichProgressBar
+from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
+
+from alexnet_lab.config import TrainerConfig
+from alexnet_lab.tracking.tracker import Tracker
+from alexnet_lab.training.checkpoints import Checkpoints
+from alexnet_lab.training.ranks import RANK_ZERO, Ranks
+
+log = logging.getLogger(__name__)
+
+
+def make_trainer(
+    choice: TrainerConfig, callbacks: list[Callback], checkpoints: Checkpoints, tracker: Tracker, ranks: Ranks
+) -> lightning.Trainer:
+    """The trainer for one device or several. The tracker's callbacks come after the others."""
+    callbacks = [*callbacks, *tracker.callbacks]
+    on_screen = choice.progress_bar and sys.stderr.isatty()
+    if on_screen:
+        callbacks += [RichModelSummary(max_depth=2), RichProgressBar()]
+    else:
+        callbacks.append(EpochLines())
+    strategy: Any = choice.strategy
+    if choice.strategy == "ddp":
+        strategy = DistributedDataParallel(
+            ranks,
+            # On GPUs longer than Ranks waits, which says who is missing where NCCL would end the process.
+            timeout=timedelta(seconds=choice.collective_timeout + (60 if torch.cuda.is_available() else 0)),
+            # There is nothing to broadcast, and ranks with unequal numbers of validation batches must not wait.
+            broadcast_buffers=False,
+            gradient_as_bucket_view=True,
+        )
+    trainer = lightning.Trainer(
+        accelerator=choice.accelerator,
+        devices=choice.devices,
+        num_nodes=choice.num_nodes,
+        strategy=strategy,
+        precision=choice.precision,  # type: ignore[arg-type]
+        max_epochs=choice.max_epochs,
+        deterministic=choice.deterministic,
+        callbacks=callbacks,
+        plugins=[checkpoints],
+        logger=tracker.logger,
+        log_every_n_steps=choice.log_every_n_steps,
+        default_root_dir=checkpoints.folder.parent,
+        use_distributed_sampler=False,  # it repeats samples to make batches even; ours counts each once
+        num_sanity_val_steps=0,
+        enable_checkpointing=False,  # by Lightning itself
+        enable_progress_bar=on_screen,
+        enable_model_summary=on_screen,
+    )
+    # The run listens to signals itself: Lightning's handler would start a collective in the middle of another.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    # Before each step it would ask rank zero for such a signal, and take a rank that has gone for a no.
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+    return trainer
+
+
+class DistributedDataParallel(DDPStrategy):
+    """Lightning's, without the thread that kills rank zero when another rank has ended: rank zero notices by itself,
+    and has a checkpoint to finish and a line to say first.
+    """
+
+    def __init__(self, ranks: Ranks, **options: Any) -> None:
+        super().__init__(**options)
+        self.ranks = ranks
+
+    def _configure_launcher(self) -> None:
+        assert self.cluster_environment is not None
+        self._launcher = Launcher(self.cluster_environment, self.num_processes, self.num_nodes)
+        self._launcher.ranks = self.ranks
+
+
+class Launcher(_SubprocessScriptLauncher):
+    ranks: Ranks
+
+    def launch(self, function: Any, *args: Any, trainer: lightning.Trainer | None = None, **kwargs: Any) -> Any:
+        self.cluster_environment.validate_settings(num_devices=self.num_processes, num_nodes=self.num_nodes)
+        if not self.cluster_environment.creates_processes_externally:
+            os.environ[RANK_ZERO] = str(os.getpid())
+            self._call_children_scripts()
+            self.ranks.follow(self.procs)
+        return function(*args, **kwargs)
+
+
+class EpochLines(Callback):
+    """A line an epoch in the log, where no terminal shows a progress bar."""
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        values = {key: float(value) for key, value in trainer.callback_metrics.items()}
+        if trainer.is_global_zero:
+            log.info(
+                "epoch %d of %d: train loss %.4f, train top-1 error %.2f %%, "
+                "val top-1 error %.2f %%, val top-5 error %.2f %%",
+                trainer.current_epoch + 1,
+                trainer.max_epochs,
+                values["train_loss"],
+                *(100 * values[key] for key in ("train_top1_error", "val_top1_error", "val_top5_error")),
+            )
+
+
+def quieten() -> None:
+    """Leave out Lightning's advice that does not apply: batches come from memory maps, not from workers."""
+    logging.raiseExceptions = False  # a log that finds no room on the disk is no reason to end a run
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*treespec.*")
+    warnings.filterwarnings("ignore", ".*recommended to use `self.log.*sync_dist=True.*")  # they have been
+    warnings.filterwarnings("ignore", ".*was called before the ``update`` method.*")  # in an earlier session
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
+        logging.getLogger(name).setLevel(logging.WARNING)

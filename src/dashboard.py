@@ -1,0 +1,34 @@
+"""The dashboard of a sweep on W&B: a workspace, a report with the paper's figures beside ours, and the table.
+
+python src/dashboard.py sweep=ablations [experiment=ablations] [project=alexnet-lab] [entity=YOU OR YOUR TEAM]
+python src/dashboard.py sweep=ablations terminal=true       in this terminal, without an account
+
+Saving again updates the same workspace and report.
+"""
+
+import sys
+
+from alexnet_lab import command_line
+from alexnet_lab.arguments import choice, read_arguments
+from alexnet_lab.experiments.run_folders import RUNS
+from alexnet_lab.tracking.dashboard import save_dashboard
+from alexnet_lab.tracking.terminal import watch
+
+KEYS = {"sweep": None, "experiment": "", "project": "alexnet-lab", "entity": "", "terminal": "false"}
+
+
+def main() -> None:
+    asked = read_arguments(sys.argv[1:], KEYS)
+    choice("terminal", asked["terminal"], ("true", "false"))
+    folder = RUNS / asked["sweep"]
+    if asked["terminal"] == "true":
+        sys.exit(watch(folder))
+    for name, address in save_dashboard(folder, asked["experiment"], asked["project"], asked["entity"]):
+        print(f"{name}: {address}", flush=True)
+
+
+if __name__ == "__main__":
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(__doc__)
+    else:
+        command_line.run(main)

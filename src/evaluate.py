@@ -1,0 +1,62 @@
+"""Errors of trained networks on their validation pictures.
+
+python src/evaluate.py run=DIR                         centre view of the run's last checkpoint
+python src/evaluate.py run=DIR views=ten-crop          corners and centre, mirrored too, softmax averaged (section 4.1)
+python src/evaluate.py run=[A,B,C] views=ten-crop      an ensemble: softmax averaged over the runs (section 6)
+
+checkpoint=last|best   best is that of the lowest validation error; last (the default) is what result.json reports
+devices=2              share the pictures among devices; accelerator=auto|cpu|gpu says which kind
+data.root=DIR          where the pictures are now, if they have moved; data.store_root=DIR likewise
+out=DIR                where the files go; else RUN/evaluation/, of several runs runs/ensembles/
+"""
+
+import sys
+import time
+
+from alexnet_lab import command_line
+from alexnet_lab.arguments import choice, path, read_arguments
+from alexnet_lab.errors import UserError
+from alexnet_lab.evaluation.request import count, default_folder, run_folders
+
+KEYS = {
+    "run": None,
+    "views": "centre",
+    "checkpoint": "last",
+    "devices": "1",
+    "accelerator": "auto",
+    "data.root": "",
+    "data.store_root": "",
+    "out": "",
+}
+
+
+def evaluate() -> None:
+    asked = read_arguments(sys.argv[1:], KEYS)
+    runs = run_folders(asked["run"])
+    views, checkpoint = choice("views", asked["views"], ("centre", "ten-crop")), asked["checkpoint"]
+    choice("checkpoint", checkpoint, ("last", "best"))
+    choice("accelerator", asked["accelerator"], ("auto", "cpu", "gpu"))
+    devices = count("devices", asked["devices"])
+    folder = path(asked["out"]) if asked["out"] else default_folder(runs, views, checkpoint)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"out={folder}: is a file; name a folder")
+    moved = {key: asked[key] for key in ("data.root", "data.store_root") if asked[key]}
+
+    from alexnet_lab.evaluation import evaluator, report  # here, because torch takes seconds to load
+    from alexnet_lab.evaluation.members import load_members
+    from alexnet_lab.training.environment import commit, hardware, versions
+
+    started = time.monotonic()
+    members, store = load_members(runs, checkpoint, moved, devices)
+    counts, is_first = evaluator.evaluate(members, store, views, asked["accelerator"], devices)
+    if not is_first:
+        return
+    about = {"views": views, "checkpoint": checkpoint, "pictures_of": str(store.path), "devices": devices}
+    about |= {"seconds": time.monotonic() - started, "hardware": hardware(), "versions": versions(), "commit": commit()}
+    report.write(folder, counts, runs, store.class_names, about)
+    report.show(counts, runs, views, checkpoint)
+    print(f"{folder}: top-1 error {100 * counts[-1].top1_error:.2f} %, top-5 error {100 * counts[-1].top5_error:.2f} %")
+
+
+if __name__ == "__main__":
+    command_line.help_or_run(evaluate, __doc__)

@@ -1,0 +1,29 @@
+"""Any collection of pictures as one packed store, which training reads at the speed of memory.
+
+python src/prepare.py data=imagenet data.root=DIR     shorter side to 256 pixels, centre crop, RGB; goes on after a kill
+python src/prepare.py data=folder data.root=DIR model=mini              for another model: another size
+python src/prepare.py verify data=imagenet data.root=DIR                every byte of that store against its checksum
+python src/prepare.py verify                                            of every store in datasets/
+python src/prepare.py verify-archives data=imagenet data.root=DIR       published archives against published checksums
+"""
+
+import sys
+
+import hydra
+from omegaconf import DictConfig
+
+from alexnet_lab import command_line, config, config_checks
+from alexnet_lab.data import commands
+
+config.register()
+command = sys.argv.pop(1) if sys.argv[1:] and sys.argv[1] in commands.COMMANDS else "prepare"
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="prepare")
+def main(settings: DictConfig) -> None:
+    with command_line.one_line_errors():
+        commands.COMMANDS[command](config_checks.typed_data(settings))
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,98 @@
+"""A decoder that crashes or loops for ever costs one picture, and one that is killed by accident costs none."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import made_collections
+import pytest
+
+from alexnet_lab.data.block import Block
+from alexnet_lab.data.decode_job import Job
+from alexnet_lab.data.decode_pool import DecodePool
+from alexnet_lab.data.places import FilePlace
+
+SIDE = 16
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    """Three pictures and, in the middle, a pipe that nobody writes to: who reads it waits for ever."""
+    for index in (0, 1, 3):
+        (tmp_path / f"{index}.jpg").write_bytes(made_collections.picture(index))
+    os.mkfifo(tmp_path / "2.jpg")
+    return [tmp_path / f"{index}.jpg" for index in range(4)]
+
+
+def decode(files: list[Path], seconds: float, blocks: int = 1) -> list[Block]:
+    def job(number: int) -> Job:
+        names = [file.name for file in files]
+        return Job(names, [FilePlace(str(file)) for file in files], list(range(len(files))), SIDE, "pixels", seconds)
+
+    with DecodePool(processes=2) as pool:
+        return list(pool.blocks(blocks, job))
+
+
+def test_a_picture_that_takes_too_long_is_rejected(files: list[Path]) -> None:
+    for block in decode(files, seconds=0.5, blocks=3):
+        assert block.labels.tolist() == [0, 1, 3]
+        assert [(one.path, one.reason) for one in block.rejected] == [("2.jpg", "takes more than 0.5 s to decode")]
+        assert (block.taken, len(block.content)) == (4, 3 * SIDE * SIDE * 3)
+
+
+def decoders() -> list[int]:
+    """The processes that decode for this one."""
+    tasks = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    children = [int(word) for file in tasks for word in file.read_text().split()]
+    return [child for child in children if b"decode_worker" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def kill_in_turn(signals: list[signal.Signals], then: Callable[[], object] = lambda: None) -> threading.Thread:
+    """Send each signal to another decoder, when it has come to the pipe; `then` comes just before the last."""
+
+    def kill() -> None:
+        seen: set[int] = set()
+        for index, number in enumerate(signals):
+            while not (fresh := set(decoders()) - seen):
+                time.sleep(0.02)
+            child = fresh.pop()
+            while b"wait_for_partner" not in Path(f"/proc/{child}/wchan").read_bytes():
+                time.sleep(0.02)
+            if index == len(signals) - 1:
+                then()
+            os.kill(child, number)
+            seen.add(child)
+
+    thread = threading.Thread(target=kill, daemon=True)
+    thread.start()
+    return thread
+
+
+ON_LINUX = pytest.mark.skipif(not Path("/proc/self/wchan").is_file(), reason="finds the decoding process through /proc")
+
+
+@ON_LINUX
+def test_a_picture_that_crashes_the_decoder_twice_is_rejected(files: list[Path]) -> None:
+    killer = kill_in_turn([signal.SIGSEGV, signal.SIGSEGV])
+    [block] = decode(files, seconds=60)
+    killer.join()
+    assert [(one.path, one.reason) for one in block.rejected] == [("2.jpg", "its decoder crashed (SIGSEGV)")]
+    assert block.labels.tolist() == [0, 1, 3]
+
+
+@ON_LINUX
+def test_a_decoder_killed_by_accident_costs_no_picture(files: list[Path]) -> None:
+    def mend() -> None:
+        files[2].unlink()
+        files[2].write_bytes(made_collections.picture(2))
+
+    killer = kill_in_turn([signal.SIGKILL], then=mend)
+    [block] = decode(files, seconds=60)
+    killer.join()
+    assert block.labels.tolist() == [0, 1, 2, 3]
+    assert block.rejected == ()

@@ -1,0 +1,158 @@
+"""Every layout in which ImageNet comes gives the same pictures and labels, whatever the order of the numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import made_collections
+import numpy as np
+import pytest
+
+from alexnet_lab.data.layouts import archives
+from alexnet_lab.data.layouts.detect import detect, find_layout
+from alexnet_lab.data.picture import read_square
+from alexnet_lab.data.picture_source import PictureSource, Selection
+from alexnet_lab.data.prepare import prepare_store
+from alexnet_lab.data.store import Store
+from alexnet_lab.errors import UserError
+
+SIDE = 16
+
+
+def prepared(root: Path, *classes: str) -> Store:
+    source = PictureSource(lambda: find_layout(root), root, SIDE, Selection(classes))
+    return prepare_store(root.parent / "stores", source)
+
+
+def contents(store: Store, split: str) -> Counter[tuple[str, bytes]]:
+    """Every picture with the name of its class."""
+    labels = store.labels(split)
+    return Counter((store.class_names[label], store.images(split)[row].tobytes()) for row, label in enumerate(labels))
+
+
+@pytest.mark.parametrize("layout", made_collections.MAKERS)
+def test_every_layout_gives_the_same_pictures_and_labels(tmp_path: Path, layout: str) -> None:
+    made_collections.MAKERS[layout](tmp_path / "made")
+    assert detect(tmp_path / "made") == layout.removesuffix("_with_archived_kit")
+    store = prepared(tmp_path / "made")
+    assert store.class_names == ["n01440764", "n03095699", "n03792782"]
+    assert contents(store, "train") == Counter(
+        (wnid, read_square(file, SIDE).tobytes())
+        for wnid, files in made_collections.train_pictures().items()
+        for file in files.values()
+    )
+    assert contents(store, "val") == Counter(
+        (made_collections.val_wnids()[name], read_square(file, SIDE).tobytes())
+        for name, file in made_collections.val_pictures().items()
+    )
+    assert store.manifest["rejected"] == 0
+
+
+def test_layouts_of_named_files_give_them_in_the_same_order(tmp_path: Path) -> None:
+    stores = []
+    for layout in ("archives", "extracted", "tree", "kaggle"):
+        made_collections.MAKERS[layout](tmp_path / layout)
+        stores.append(prepared(tmp_path / layout))
+    for store in stores[1:]:
+        for split in ("train", "val"):
+            assert np.array_equal(store.images(split), stores[0].images(split))
+            assert np.array_equal(store.labels(split), stores[0].labels(split))
+
+
+@pytest.mark.parametrize("layout", ["archives", "extracted", "kaggle", "parquet"])
+def test_two_classes_by_name_or_in_words(tmp_path: Path, layout: str) -> None:
+    made_collections.MAKERS[layout](tmp_path / "made")
+    store = prepared(tmp_path / "made", "n03792782", "n03095699")
+    assert store.class_names == ["n03095699", "n03792782"]
+    assert np.bincount(store.labels("train")).tolist() == [4, 4]
+    assert np.bincount(store.labels("val")).tolist() == [2, 2]
+    in_words = PictureSource(
+        lambda: find_layout(tmp_path / "made"), tmp_path, SIDE, Selection(("Mountain bike", "tench"))
+    )
+    assert in_words.class_names == ["n01440764", "n03792782"]
+    mistyped = PictureSource(lambda: find_layout(tmp_path / "made"), tmp_path, SIDE, Selection(("tenhc", "n03792782")))
+    with pytest.raises(UserError, match=r"no class tenhc; the nearest are n01440764 \(tench\)"):
+        assert mistyped.class_names
+
+
+def test_tiny_imagenet(tmp_path: Path) -> None:
+    annotations = []
+    for wnid, files in made_collections.train_pictures().items():
+        made_collections.write(tmp_path / "tiny" / "train" / wnid / "images", files)
+        (tmp_path / "tiny" / "train" / wnid / f"{wnid}_boxes.txt").write_text("a_0.JPEG\t0\t0\t62\t62\n")
+    for name, file in made_collections.val_pictures().items():
+        made_collections.write(tmp_path / "tiny" / "val" / "images", {name: file})
+        annotations.append(f"{name}\t{made_collections.val_wnids()[name]}\t0\t32\t44\t62\n")
+    (tmp_path / "tiny" / "val" / "val_annotations.txt").write_text("".join(annotations))
+    (tmp_path / "tiny" / "words.txt").write_text("n01440764\ttench, Tinca tinca\nn00001740\tentity\n")
+    assert detect(tmp_path / "tiny") == "tiny_imagenet"
+    made_collections.tree(tmp_path / "tree")
+    store, expected = prepared(tmp_path / "tiny"), prepared(tmp_path / "tree")
+    for split in ("train", "val"):
+        assert contents(store, split) == contents(expected, split)
+
+
+def test_members_of_archives_are_never_paths(tmp_path: Path) -> None:
+    made_collections.archives(tmp_path / "made")
+    wnid = "n01440764"
+    evil = made_collections.tar_of(
+        {f"../../{name}": file for name, file in made_collections.train_pictures()[wnid].items()}
+    )
+    others = {
+        f"{other}.tar": made_collections.tar_of(made_collections.train_pictures()[other])
+        for other in ("n03095699", "n03792782")
+    }
+    made_collections.write(
+        tmp_path / "made", {archives.TRAIN: made_collections.tar_of({f"/{wnid}.tar": evil, **others})}
+    )
+    assert len(prepared(tmp_path / "made").labels("train")) == 12
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["made", "stores"]
+
+
+@pytest.mark.parametrize("name", [archives.TRAIN, archives.VAL, "ILSVRC2012_devkit_t12.tar.gz"])
+def test_archives_that_are_cut_off_or_missing_are_one_line(tmp_path: Path, name: str) -> None:
+    made_collections.archives(tmp_path)
+    file = tmp_path / name
+    file.write_bytes(file.read_bytes()[: -file.stat().st_size // 2])
+    with pytest.raises(UserError, match=name) as error:
+        find_layout(tmp_path).listing()
+    assert "\n" not in str(error.value)
+    file.unlink()
+    with pytest.raises(UserError, match=name):
+        find_layout(tmp_path).listing()
+
+
+def test_too_few_validation_pictures_are_not_given_others_labels(tmp_path: Path) -> None:
+    made_collections.extracted(tmp_path)
+    (tmp_path / "val" / "ILSVRC2012_val_00000003.JPEG").unlink()
+    with pytest.raises(UserError, match=r"6 validation pictures and 7 lines"):
+        find_layout(tmp_path).listing()
+
+
+def test_a_store_notices_that_its_archive_was_replaced(tmp_path: Path) -> None:
+    made_collections.archives(tmp_path / "made")
+    prepared(tmp_path / "made")
+    made_collections.write(tmp_path / "made", {archives.VAL: made_collections.tar_of(made_collections.val_pictures())})
+    with pytest.raises(UserError, match=r"made: has changed .* since .* was prepared"):
+        prepared(tmp_path / "made")
+
+
+def test_parquet_without_names_of_classes(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    rows = [{"bytes": made_collections.picture(index), "path": None} for index in range(20)]
+    table = pa.table({"image": rows, "label": [index % 2 for index in range(20)]})
+    (tmp_path / "made").mkdir()
+    pyarrow.parquet.write_table(table, tmp_path / "made" / "train-00000-of-00001.parquet")
+    store = prepared(tmp_path / "made")
+    assert store.class_names == ["0", "1"]
+    assert [len(store.labels(split)) for split in ("train", "val")] == [16, 4]
+
+
+def test_a_layout_can_be_named(tmp_path: Path) -> None:
+    made_collections.tree(tmp_path)
+    assert find_layout(tmp_path, "tree").listing().class_names == sorted(made_collections.WORDS)
+    with pytest.raises(UserError, match=r"lacks LOC_val_solution\.csv"):
+        find_layout(tmp_path, "kaggle")

@@ -1,0 +1,152 @@
+"""Pictures in folders: every mode becomes RGB, what cannot be read is left out and said."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from alexnet_lab.data.layouts import tree
+from alexnet_lab.data.layouts.tree import TreeLayout
+from alexnet_lab.data.picture_source import PictureSource, Selection
+from alexnet_lab.data.prepare import prepare_store
+from alexnet_lab.errors import UserError
+
+
+def folder_source(root: Path, size: int, processes: int | None = None) -> PictureSource:
+    return PictureSource(lambda: TreeLayout(root), root, size, processes=processes)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two classes, "dark" and "light": 6 training and 2 validation pictures each, of different sizes."""
+    for split, count in (("train", 6), ("val", 2)):
+        for name, brightness in (("dark", 40), ("light", 220)):
+            folder = tmp_path / "pictures" / split / name
+            folder.mkdir(parents=True)
+            for index in range(count):
+                Image.new("RGB", (40 + 7 * index, 50), (brightness, brightness, index)).save(folder / f"{index}.png")
+    return tmp_path / "pictures"
+
+
+def test_a_folder_becomes_a_store(root: Path, tmp_path: Path) -> None:
+    store = prepare_store(tmp_path / "stores", folder_source(root, 32))
+    assert store.path.name.startswith("pictures-32px-")
+    assert store.class_names == ["dark", "light"]
+    assert store.images("train").shape == (12, 32, 32, 3)
+    assert store.labels("val").tolist() == [0, 0, 1, 1]
+    for image, label in zip(store.images("train"), store.labels("train"), strict=True):
+        assert image[16, 16, 0] == (40, 220)[label]
+
+
+def test_the_order_does_not_depend_on_the_processes(root: Path) -> None:
+    def everything(processes: int) -> bytes:
+        return b"".join(block.content for block in folder_source(root, 20, processes).blocks("train", 0, "pixels"))
+
+    assert everything(1) == everything(3)
+
+
+def test_few_unreadable_pictures_are_left_out_and_listed(root: Path, tmp_path: Path) -> None:
+    for index in range(100, 350):
+        Image.new("RGB", (8, 8)).save(root / "train" / "dark" / f"{index}.png")
+    whole = (root / "train" / "light" / "1.png").read_bytes()
+    (root / "train" / "light" / "1.png").write_bytes(whole[: len(whole) // 2])
+    (root / "train" / "light" / "2.png").write_text("this is text")
+    (root / "train" / "light" / "notes.txt").write_text("no picture, and not meant as one")
+    store = prepare_store(tmp_path / "stores", folder_source(root, 16))
+    assert np.bincount(store.labels("train")).tolist() == [256, 4]
+    assert store.manifest["rejected"] == 2
+    with (store.path / "quarantine.csv").open(newline="") as file:
+        assert [row["path"] for row in csv.DictReader(file)] == ["train/light/1.png", "train/light/2.png"]
+
+
+def test_more_than_max_bad_unreadable_is_an_error_that_shows_the_list(root: Path, tmp_path: Path) -> None:
+    (root / "val" / "dark" / "0.png").write_text("this is text")
+    source = folder_source(root, 16)
+    with pytest.raises(
+        UserError, match=r"val/dark/0\.png.*over 1 % of the 4 pictures in val.*quarantine\.csv"
+    ) as error:
+        prepare_store(tmp_path / "stores", source)
+    assert "\n" not in str(error.value)
+    listed = Path(str(error.value).split("listed in ")[1].split(":")[0])
+    assert "val/dark/0.png" in listed.read_text()
+    assert len(prepare_store(tmp_path / "stores", source, max_bad=0.25).labels("val")) == 3
+
+
+def test_a_class_without_a_readable_picture_is_an_error(root: Path, tmp_path: Path) -> None:
+    for file in (root / "val" / "light").iterdir():
+        file.write_text("this is text")
+    with pytest.raises(UserError, match=r"val: no picture of class light can be read"):
+        prepare_store(tmp_path, folder_source(root, 16), max_bad=1.0)
+
+
+def test_a_changed_folder_is_noticed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = folder_source(root, 16).facts()
+    assert folder_source(root, 16).change(facts) is None
+    os.utime(root / "train" / "dark" / "0.png", (2**31, 2**31))
+    assert "a file is newer" in str(folder_source(root, 16).change(facts))
+    facts = folder_source(root, 16).facts()
+    monkeypatch.setattr(tree, "FEW_FILES", 3)  # in a large collection the folders alone are looked at
+    assert folder_source(root, 16).change(facts) is None
+    Image.new("RGB", (8, 8)).save(root / "val" / "dark" / "more.png")
+    assert "it holds 17 files, not 16" in str(folder_source(root, 16).change(facts))
+    assert folder_source(root, 16).count("val") == 5
+
+
+def test_a_tree_without_a_val_folder_is_split_by_the_seed(root: Path) -> None:
+    for index in range(6, 40):
+        Image.new("RGB", (8, 8)).save(root / "train" / "dark" / f"{index}.png")
+
+    def names(seed: int) -> tuple[list[str], list[str]]:
+        selection = Selection(val_fraction=0.25, seed=seed)
+        listing = PictureSource(lambda: TreeLayout(root / "train"), root / "train", 16, selection)
+        return list(listing._split("train").names), list(listing._split("val").names)
+
+    train, val = names(0)
+    assert sorted(train + val) == sorted(f"{c}/{i}.png" for c, n in (("dark", 40), ("light", 6)) for i in range(n))
+    assert [sum(name.startswith(c) for name in val) for c in ("dark", "light")] == [10, 2]
+    assert names(0) == (train, val)
+    assert names(1) != (train, val)
+    Image.new("RGB", (8, 8)).save(root / "train" / "light" / "new.png")
+    assert len(set(names(0)[1]) & set(val)) >= 11  # one more picture changes few others
+
+
+def test_a_fraction_of_the_training_pictures(root: Path) -> None:
+    source = PictureSource(lambda: TreeLayout(root), root, 16, Selection(train_fraction=0.5))
+    assert (source.count("train"), source.count("val")) == (6, 4)
+
+
+def test_some_of_the_classes(root: Path) -> None:
+    for split in ("train", "val"):
+        (root / split / "pale grey").mkdir()
+        Image.new("RGB", (8, 8)).save(root / split / "pale grey" / "0.png")
+    source = PictureSource(lambda: TreeLayout(root), root, 16, Selection(("pale grey", "light")))
+    assert source.class_names == ["light", "pale grey"]
+    assert source._split("train").labels.tolist() == [0] * 6 + [1]
+    with pytest.raises(UserError, match=r"no class drak; the nearest are dark") as error:
+        assert PictureSource(lambda: TreeLayout(root), root, 16, Selection(("drak", "light"))).class_names
+    assert "\n" not in str(error.value)
+
+
+def test_pictures_may_lie_deeper(root: Path) -> None:
+    (root / "train" / "dark" / "more" / "still").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(root / "train" / "dark" / "more" / "still" / "0.png")
+    assert folder_source(root, 16).count("train") == 13
+
+
+def test_folders_that_cannot_serve_are_one_line(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere.*train/<class>/"):
+        folder_source(tmp_path / "nowhere", 16).check()
+    (root / "val" / "grey").mkdir()
+    with pytest.raises(UserError, match=r"train/grey: is missing"):
+        folder_source(root, 16).check()
+    (root / "train" / "grey").mkdir()
+    with pytest.raises(UserError, match=r"train/grey: holds no pictures"):
+        folder_source(root, 16).count("train")
+    (tmp_path / "empty" / "train").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"empty/train: holds no class folders"):
+        folder_source(tmp_path / "empty", 16).check()

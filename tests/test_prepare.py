@@ -1,0 +1,103 @@
+"""src/prepare.py as a person uses it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import Program
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Two classes of eight pictures, without validation pictures of their own."""
+    for name, brightness in (("dark", 40), ("light", 220)):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for index in range(8):
+            Image.new("RGB", (50, 40), (brightness, index, 0)).save(tmp_path / "pictures" / name / f"{index}.png")
+    return tmp_path / "pictures"
+
+
+def only_store(tmp_path: Path) -> Path:
+    [manifest] = (tmp_path / "datasets").glob("*/manifest.json")
+    return manifest.parent
+
+
+def test_prepare_verify_and_change(program: Program, pictures: Path, tmp_path: Path) -> None:
+    asked = ("data=folder", f"data.root={pictures}", "data.image_size=32")
+    done = program("prepare.py", *asked)
+    assert done.returncode == 0, done.stderr
+    assert "12 training and 4 validation pictures" in done.stderr
+    assert "GB are needed" in done.stderr
+    store = only_store(tmp_path)
+    assert done.stdout.startswith(
+        f"datasets/{store.name}: 12 training and 4 validation pictures of 32 pixels, 2 classes"
+    )
+    assert np.load(store / "train_images.npy").shape == (12, 32, 32, 3)  # one line is all that a reader needs
+    manifest = json.loads((store / "manifest.json").read_text())
+    assert manifest["settings"]["root"] == str(pictures)
+    assert set(manifest["colors"]) == {"mean", "covariance", "eigenvalues", "eigenvectors"}
+
+    assert "every byte is as it was written" in program("prepare.py", "verify", *asked).stdout
+    content = bytearray((store / "val_images.npy").read_bytes())
+    content[-100] ^= 4
+    (store / "val_images.npy").write_bytes(content)
+    damaged = program("prepare.py", "verify")
+    assert (damaged.returncode, len(damaged.stderr.splitlines())) == (2, 1)
+    assert "val_images.npy:, pictures 0 to 3, is damaged" in damaged.stderr
+
+    Image.new("RGB", (50, 40)).save(pictures / "dark" / "new.png")
+    refused = program("train.py", *asked, "model.input_size=32", "trainer.max_epochs=1", "optim.batch_size=4")
+    assert refused.returncode == 2
+    assert "it holds 17 files, not 16" in refused.stderr.splitlines()[-1]
+    anew = program("prepare.py", *asked)
+    assert anew.returncode == 0, anew.stderr
+    assert "preparing it anew" in anew.stderr
+    assert np.load(only_store(tmp_path) / "train_labels.npy").tolist() == [0] * 7 + [1] * 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("data=imagenet",), "needs data.root=DIR"),
+        (("data=digits", "data.classes=[1,2]"), "data.classes: data=digits has no such choice"),
+        (("data=folder", "data.root=pictures", "data.classes=[drak,light]"), "no class drak; the nearest are dark"),
+        (("data=folder", "data.root=pictures", "data.classes=[dark]"), "names one class"),
+        (("data=folder", "data.root=pictures", "data.layout=kaggle"), "lacks LOC_val_solution.csv"),
+        (("data=imagenette", "data.url=http://127.0.0.1:1"), "cannot be fetched"),
+        (("verify",), "datasets: holds no prepared data"),
+        (("verify-archives", "data=imagenet", "data.root=pictures"), "pictures: holds none of"),
+    ],
+)
+def test_what_cannot_work_is_one_line(program: Program, pictures: Path, arguments: tuple[str, ...], said: str) -> None:
+    done = program("prepare.py", *arguments)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert said in done.stderr
+
+
+def test_published_archives_are_compared_with_published_checksums(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "ILSVRC2012_img_val.tar").write_bytes(b"something else")
+    done = program("prepare.py", "verify-archives", "data=imagenet", f"data.root={tmp_path}")
+    assert done.returncode == 2
+    assert done.stdout == "ILSVRC2012_img_val.tar: NOT as published\n"
+
+
+def test_the_digits_train_lenet5_from_a_store_of_jpegs(program: Program, tmp_path: Path) -> None:
+    recipe = ("optim.learning_rate=0.1", "optim.batch_size=32", "data.flip=false", "optim.weight_decay=0")
+    done = program("train.py", "data=digits", "model=lenet5", "data.packing=jpeg", "trainer.max_epochs=5", *recipe)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads((only_store(tmp_path) / "manifest.json").read_text())["packing"] == "jpeg"
+    [result] = tmp_path.glob("runs/**/result.json")
+    assert json.loads(result.read_text())["metrics"]["val_top1_error"] < 0.5  # of a guess it is 0.9
+
+
+def test_two_classes_of_photographs_train(program: Program, pictures: Path, tmp_path: Path) -> None:
+    done = program("train.py", "data=folder", f"data.root={pictures}", "optim.batch_size=4", "trainer.max_epochs=1")
+    assert done.returncode == 0, done.stderr[-2000:]
+    [result] = tmp_path.glob("runs/**/result.json")
+    assert json.loads(result.read_text())["metrics"]["val_top5_error"] == 0.0

@@ -1,0 +1,138 @@
+"""The workspace, the report and the table of a sweep, saved by real clients to a stand-in for the W&B server."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from conftest import SOURCE, one_thread
+from tracking.stand_in import KEY, StandIn
+from tracking.tracked import starter
+
+ROW = {
+    "variant": "base", "label": "two towers, LRN, overlapping pooling", "parameters": 1479028, "n": 3, "seeds": "0 1 2",
+    "top1_error": 29.4, "top1_half_width": 12.9, "top1_difference": None, "top1_difference_half_width": None,
+    "top1_resolved": None, "top1_paper_difference": None, "top1_original_error": 40.664,
+    "top5_error": 3.4, "top5_half_width": 1.9, "top5_difference": None, "top5_difference_half_width": None,
+    "top5_resolved": None, "top5_paper_difference": None, "top5_original_error": 18.21,
+}  # fmt: skip
+OTHER = ROW | {
+    "variant": "no-lrn", "label": "no normalization", "top1_error": 21.5, "top1_difference": -7.9,
+    "top1_difference_half_width": 14.0, "top1_resolved": False, "top1_paper_difference": 1.4,
+    "top5_difference": -1.6, "top5_difference_half_width": 3.5, "top5_resolved": False, "top5_paper_difference": 1.2,
+}  # fmt: skip
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    """A sweep's folder with a table and one run that kept its weights."""
+    folder = tmp_path / "runs" / "ablations"
+    (folder / "base_seed-0").mkdir(parents=True)
+    (folder / "base_seed-0" / "wandb_run_id").write_text("abcd1234\n")
+    table = {"schema_version": 1, "title": "Ablations", "about": "2 runs.", "rows": [ROW, OTHER]}
+    (folder / "table.json").write_text(json.dumps(table))
+    (folder / "table.md").write_text("| variant |\n")
+    return folder
+
+
+def test_saving_the_dashboard_twice_gives_one(sweep: Path, tmp_path: Path) -> None:
+    start = starter(tmp_path)
+    with StandIn() as server:
+        facts = {"name": "weights-abcd1234", "type": "model", "digest": "d", "state": "COMMITTED", "aliases": ["best"]}
+        server.artifacts["weights"] = facts  # as the run uploaded them
+        for _ in range(2):
+            process = start("dashboard.py", "sweep=ablations", environment=server.environment)
+            output = process.communicate(timeout=120)[0]
+            assert process.returncode == 0, output
+            assert [line.split(":")[0] for line in output.strip().splitlines()] == ["workspace", "report", "table"]
+        assert server.unknown == []
+        by_type = {view["type"]: view for view in server.views.values()}
+        assert len(server.views) == 2
+        assert by_type.keys() == {"project-view", "runs"}
+
+        workspace = json.loads(by_type["project-view"]["spec"])
+        sections = workspace["section"]["panelBankConfig"]["sections"]
+        assert [section["name"] for section in sections] == [
+            "Table", "Learning curves", "Throughput", "Kernels and predictions", "System",
+        ]  # fmt: skip
+        curve = next(panel["config"] for panel in sections[1]["panels"])
+        assert (curve["metrics"], curve["xAxis"]) == (["val_top1_error"], "epoch")
+        assert (curve["groupBy"], curve["groupAgg"], curve["groupArea"]) == ("variant.value", "mean", "stderr")
+        assert "summary:final_val_top1_error" in by_type["project-view"]["spec"]
+        assert all(
+            key in by_type["project-view"]["spec"] for key in ("conv1_kernels", "images_per_second", "gpu.0.gpu")
+        )
+
+        report = by_type["runs"]["spec"]
+        assert by_type["runs"]["displayName"] == "Ablations of AlexNet: ablations"
+        assert "| no normalization | 3 | 21.5 ± 12.9 | -7.9 ± 14.0 (not resolved) | +1.4 |" in json.loads(
+            json.dumps(report).replace("\\\\u00b1", "±")
+        )
+        assert "37.473" in report  # of the original program
+        assert "make reproduce-table" in report
+
+        [table] = [artifact for artifact in server.artifacts.values() if artifact["type"] == "table"]
+        assert (table["name"], table["type"], table["state"]) == ("table-ablations", "table", "COMMITTED")
+        assert table["files"]["table.json"] == (sweep / "table.json").read_bytes()
+        [run] = server.runs.values()
+        assert (run.bucket["jobType"], run.bucket["groupName"], run.exit_code) == ("table", "ablations", 0)
+        assert server.used == {"weights-abcd1234"}
+        for private in (KEY, str(tmp_path)):
+            assert private.encode() not in server.sent
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["sweep=ablations"], "no key; run `wandb login`, or set WANDB_API_KEY"), (["sweep=none"], "no such sweep")],
+)
+def test_without_an_account_or_a_sweep_it_says_what_to_do(arguments: list[str], said: str, sweep, tmp_path) -> None:
+    process = starter(tmp_path)("dashboard.py", *arguments)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 2
+    assert said in output
+    assert len(output.strip().splitlines()) == 1
+
+
+def test_an_agent_of_a_w_and_b_sweep_runs_what_the_sweep_file_says(small, tmp_path: Path) -> None:
+    from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
+
+    file = SOURCE.parent / "experiments" / "wandb" / "learning_rate.yaml"
+    plan = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+    chosen = {"optim.learning_rate": 0.01, "optim.weight_decay": 0.0005, "model.dropout": 0.5, "seed": 1}
+    assert chosen.keys() == plan["parameters"].keys()
+    told = create_sweep_command_args({"args": {key: {"value": value} for key, value in chosen.items()}})
+    words = {"${env}": ["/usr/bin/env"], "${interpreter}": ["python"], "${program}": [plan["program"]]}
+    words["${args_no_hyphens}"] = told["args_no_hyphens"]
+    command = [word for part in create_sweep_command(plan["command"]) for word in words.get(part, [part])]
+
+    # As the agent starts it: from the project's folder, with its own names for the run.
+    (tmp_path / "src").symlink_to(SOURCE)
+    names = {"WANDB_SWEEP_ID": "s1", "WANDB_RUN_ID": "agent123", "WANDB_PROJECT": "alexnet-lab"}
+    names |= {"WANDB_SWEEP_PARAM_PATH": "wandb/sweep-s1/config-agent123.yaml", "HOME": str(tmp_path)}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    answer = subprocess.run(
+        [*command, *small, "logger=wandb"],
+        cwd=tmp_path,
+        env=one_thread() | names | {"PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert answer.returncode == 0, answer.stderr
+    [offline] = (tmp_path / "runs" / "wandb-learning-rate").glob("*/wandb/offline-run-*-agent123")
+    record = subprocess.run(
+        [shutil.which("wandb", path=path) or "", "leet", "inspect", "--json", str(offline)],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    run = next(json.loads(line)["run"] for line in record.splitlines() if '"type":"run"' in line)
+    assert (run["run_id"], run["sweep_id"]) == ("agent123", "s1")
+    assert {key: run["config"]["update"][key] for key in chosen} == chosen

@@ -1,0 +1,108 @@
+"""Without an account or a network, a run on W&B stays on the disk, complete, and costs nothing but that."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from tracking.tracked import starter
+
+
+def read_offline(folder: Path) -> list[dict[str, Any]]:
+    """The records of an offline run, as wandb's own reader prints them."""
+    wandb = Path(sys.executable).with_name("wandb")
+    answer = subprocess.run([wandb, "leet", "inspect", "--json", folder], capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in answer.stdout.splitlines()]
+
+
+def of_kind(records: list[dict[str, Any]], kind: str) -> Iterator[dict[str, Any]]:
+    return (record[kind] for record in records if record["type"] == kind)
+
+
+def test_an_offline_sweep_leaves_a_run_each_which_a_restart_continues(program, small, tmp_path: Path) -> None:
+    sweep = (*small, "logger=wandb", "sweep=tracked", "trainer.max_epochs=2", "seed=0,1", "model.lrn=true,false", "-m")
+    first = starter(tmp_path)("train.py", *sweep)
+    while first.poll() is None and not list(tmp_path.glob("runs/tracked/*/wandb/offline-run-*/*.wandb")):
+        time.sleep(0.05)
+    first.kill()
+    first.communicate()
+    begun = {path.parent.name: path.read_text() for path in tmp_path.glob("runs/tracked/*/wandb_run_id")}
+    assert begun
+
+    answer = program("train.py", *sweep)
+    assert answer.returncode == 0, answer.stderr
+    assert "W&B: 4 runs of runs/tracked are on the disk alone; `make sync` uploads them" in answer.stderr
+
+    folders = [path for path in sorted((tmp_path / "runs" / "tracked").iterdir()) if path.is_dir()]
+    assert len(folders) == 4
+    ids = {folder.name: (folder / "wandb_run_id").read_text() for folder in folders}
+    assert len(set(ids.values())) == 4
+    assert begun.items() <= ids.items()
+    for folder in folders:
+        check_run(folder)
+
+
+def test_two_ranks_are_one_run_that_counts_each_picture_once(program, small, tmp_path: Path) -> None:
+    ranks = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
+    answer = program("train.py", *small, *ranks, "logger=wandb", "sweep=two")
+    assert answer.returncode == 0, answer.stderr
+
+    [offline] = tmp_path.glob("runs/two/*/wandb/offline-run-*")
+    last = list(of_kind(read_offline(offline), "history"))[-1]["item"]
+    right = round((1 - last["val_top1_error"]) * 49)
+    assert last["confusion_matrix.caption"] == f"confusion matrix after epoch 1: {right} of 49 right"
+
+
+def test_where_wandb_is_not_installed_a_run_says_so_and_does_without(small, tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "nothing" / "wandb.py").write_text("raise ImportError\n")
+    without = {"PYTHONPATH": str(tmp_path / "nothing")}
+    process = starter(tmp_path)("train.py", *small, "logger=wandb", "sweep=bare", environment=without)
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, output
+    assert output.count("W&B") == 1
+    assert "W&B: not used (wandb is not installed); the run folder has everything" in output
+
+
+def check_run(folder: Path) -> None:
+    """What wandb's own reader finds in a run's folder: in its last record, and of rows in all of them together."""
+    seed, lrn = int(folder.name.split("_")[0][-1]), str("true" in folder.name).lower()
+    records = sorted(folder.glob("wandb/offline-run-*"))
+    rows: dict[int, dict[str, Any]] = {}
+    for offline in records:
+        content = read_offline(offline)
+        rows |= {row["item"]["_step"]: row["item"] for row in of_kind(content, "history")}
+        [run] = of_kind(content, "run")
+        assert (folder / "wandb_run_id").read_text().strip() == run["run_id"]
+        assert run["display_name"] == f"model.lrn-{lrn}_seed-{seed}"
+        assert (run["run_group"], run["job_type"], run["project"]) == ("tracked", "train", "alexnet-lab")
+        assert set(run["tags"]) == {"mini", "fractals"}
+        config = run["config"]["update"]
+        assert (config["model.lrn"], config["seed"], config["optim.batch_size"]) == (lrn == "true", seed, 32)
+        assert config["variant"] == f"model.lrn-{lrn}"
+    assert sorted(rows) == list(range(1, 29))
+    assert all(round(row["epoch"] * 14) == step and row["train_loss"] > 0 for step, row in rows.items())
+    epochs = [row for row in rows.values() if "val_top1_error" in row]
+    assert sorted(row["epoch"] for row in epochs) == [1, 2]
+    result = json.loads((folder / "result.json").read_text())
+    assert abs(rows[28]["val_top1_error"] - result["metrics"]["val_top1_error"]) < 1e-6
+    assert rows[28]["images_per_second"] > 0
+    for name in ("conv1_kernels", "confusion_matrix", "top5", "misclassified"):
+        with Image.open(records[-1] / "files" / rows[28][f"{name}.path"]) as picture:
+            assert picture.size == (rows[28][f"{name}.width"], rows[28][f"{name}.height"])
+    summary: dict[str, Any] = {}
+    for update in of_kind(content, "summary"):
+        summary |= update["update"]
+    assert abs(summary["best_val_top1_error"] - result["metrics"]["best_val_top1_error"]) < 1e-6
+    assert abs(summary["final_val_top5_error"] - result["metrics"]["val_top5_error"]) < 1e-6
+    assert [metric["step_metric"] for metric in of_kind(content, "metric") if metric.get("glob_name")] == ["epoch"]
+    [artifact] = of_kind(content, "artifact")
+    assert artifact["manifest"]["contents"][0]["path"] == "best.safetensors"
+    assert [ending.get("exit_code", 0) for ending in of_kind(content, "exit")] == [0]

@@ -1,0 +1,199 @@
+"""Real runs of wandb's own client against a stand-in for its server, which answers, fails, hangs or vanishes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from alexnet_lab.errors import PREEMPTED_EXIT_CODE, Preempted, UserError
+from alexnet_lab.tracking.wandb_tracker import exit_code
+from tracking.stand_in import KEY, StandIn
+from tracking.tracked import Start, starter
+
+SECRET = "planted-where-nobody-may-find-it"
+STEPS = 28  # of a watched run
+MEDIA = ("conv1_kernels", "confusion_matrix", "top5", "misclassified")
+
+
+@pytest.fixture
+def tracked(tmp_path: Path) -> Start:
+    return starter(tmp_path)
+
+
+@pytest.fixture
+def watched(small: tuple[str, ...]) -> tuple[str, ...]:
+    """Overrides for a run of a few seconds on W&B."""
+    return (*small, "logger=wandb", "trainer.max_epochs=2")
+
+
+def the_folder(tmp_path: Path, sweep: str) -> Path:
+    [folder] = [path for path in (tmp_path / "runs" / sweep).iterdir() if path.is_dir()]
+    return folder
+
+
+def assert_complete(server: StandIn, folder: Path) -> None:
+    """The run arrived whole: rows, errors, pictures, weights."""
+    assert server.unknown == []
+    [(number, run)] = server.runs.items()
+    assert number == (folder / "wandb_run_id").read_text().strip()
+    assert [row["_step"] for row in run.history] == list(range(1, STEPS + 1))
+    result = json.loads((folder / "result.json").read_text())
+    assert abs(run.history[-1]["val_top1_error"] - result["metrics"]["val_top1_error"]) < 1e-6
+    assert abs(run.summary["best_val_top1_error"] - result["metrics"]["best_val_top1_error"]) < 1e-6
+    assert run.exit_code == 0
+    for name in MEDIA:
+        for step in (STEPS // 2, STEPS):
+            assert [file for file in run.files if file.startswith(f"media/images/{name}_{step}_")], list(run.files)
+    [weights] = server.artifacts.values()
+    assert (weights["type"], weights["run"], weights["state"]) == ("model", number, "COMMITTED")
+    assert weights["files"]["best.safetensors"] == (folder / "wandb" / "best.safetensors").read_bytes()
+
+
+def assert_private(server: StandIn, tmp_path: Path) -> None:
+    """Neither a key nor a folder of this machine is in what was sent, or written for W&B."""
+    written = [path for path in (tmp_path / "runs").glob("*/*/wandb/**/*") if path.is_file()]
+    assert any(path.suffix == ".wandb" for path in written)
+    # The pictures' folder is the tests' too; this machine's name may be a short word.
+    for private in (KEY, SECRET, str(tmp_path), "pytest-", f'"{os.uname().nodename}"', "def main"):
+        assert private.encode() not in server.sent, private
+        for path in written:
+            assert private.encode() not in path.read_bytes(), f"{private} in {path}"
+
+
+def test_an_online_run_arrives_complete_and_tells_nothing_private(tracked, watched, tmp_path: Path) -> None:
+    with StandIn() as server:
+        secrets = {"AWS_SECRET_ACCESS_KEY": SECRET}
+        process = tracked("train.py", *watched, "sweep=online", "seed=3", environment=server.environment | secrets)
+        output = process.communicate(timeout=120)[0]
+        assert process.returncode == 0, output
+        assert output.count("W&B") == 1, output
+        assert_complete(server, the_folder(tmp_path, "online"))
+        [run] = server.runs.values()
+        assert (run.bucket["groupName"], run.bucket["jobType"]) == ("online", "train")
+        assert run.bucket["displayName"].endswith("_seed-3")
+        assert (run.config["seed"], run.config["model.lrn"], run.config["optim.batch_size"]) == (3, True, 32)
+        assert "data.store_root" not in run.config
+        assert_private(server, tmp_path)
+
+
+def test_how_a_run_ended_is_what_the_program_exits_with() -> None:
+    ends = {UserError("wrong"): 2, Preempted("asked"): PREEMPTED_EXIT_CODE, KeyboardInterrupt(): 130, ValueError(): 1}
+    assert [exit_code(error) for error in (None, *ends)] == [0, *ends.values()]
+
+
+def test_what_was_offline_is_uploaded_once(tracked, watched, tmp_path: Path) -> None:
+    process = tracked("train.py", *watched, "sweep=later")
+    assert "W&B: offline (no key); `make sync` uploads it later" in process.communicate(timeout=120)[0]
+    folder = the_folder(tmp_path, "later")
+
+    without = tracked("sync.py")
+    assert "no key" in without.communicate(timeout=60)[0]
+    assert without.returncode == 2
+
+    with StandIn() as server:
+        for expected in ("all 1 runs are uploaded", "nothing waits to be uploaded"):
+            process = tracked("sync.py", environment=server.environment)
+            output = process.communicate(timeout=120)[0]
+            assert process.returncode == 0, output
+            assert expected in output
+            assert_complete(server, folder)
+        assert server.operations.count("CreateArtifact") == 1
+        assert_private(server, tmp_path)
+
+
+@pytest.mark.parametrize("trouble", ["failing", "hanging", "vanished"])
+def test_a_server_in_trouble_leaves_training_unharmed(trouble: str, tracked, watched, tmp_path: Path) -> None:
+    with StandIn() as server:
+        server.moody_from, server.later = "/file_stream", trouble
+        process = tracked("train.py", *watched, "sweep=tried", environment=server.environment)
+        output = process.communicate(timeout=180)[0]
+    assert process.returncode == 0, output
+    folder = the_folder(tmp_path, "tried")
+    assert (folder / "result.json").exists()
+    assert "make sync" in output, output
+
+    with StandIn() as server:
+        process = tracked("sync.py", environment=server.environment)
+        output = process.communicate(timeout=120)[0]
+        assert process.returncode == 0, output
+        assert_complete(server, folder)
+
+
+def test_a_server_that_hangs_from_the_start_is_left_alone(tracked, watched, tmp_path: Path) -> None:
+    with StandIn("hanging") as server:
+        process = tracked("train.py", *watched, "sweep=alone", environment=server.environment)
+        output = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, output
+    assert "W&B: offline (" in output
+    assert output.count("W&B") == 1, output
+    assert list(the_folder(tmp_path, "alone").glob("wandb/offline-run-*/*.wandb"))
+    assert server.operations == []
+
+
+@pytest.mark.parametrize("victim", ["wandb_process", "wandb-core"])
+def test_a_tracker_that_is_killed_does_not_take_the_training_with_it(victim: str, tracked, watched, tmp_path) -> None:
+    process = tracked("train.py", *watched, "sweep=killed", "trainer.max_epochs=3")
+    killed = threading.Event()
+
+    def kill() -> None:
+        while process.poll() is None and not killed.is_set():
+            if (tmp_path / "runs").exists() and list((tmp_path / "runs").glob("killed/*/wandb/offline-run-*/*.wandb")):
+                for number in descendants(process.pid):
+                    if victim in command_of(number):
+                        os.kill(number, signal.SIGKILL)
+                        killed.set()
+            time.sleep(0.02)
+
+    thread = threading.Thread(target=kill, daemon=True)
+    thread.start()
+    output = process.communicate(timeout=120)[0]
+    thread.join(5)
+    assert killed.is_set()
+    assert process.returncode == 0, output
+    assert (the_folder(tmp_path, "killed") / "result.json").exists()
+    assert output.count("W&B: stopped (") == 1, output
+
+
+def test_a_run_that_is_asked_to_end_is_preempted_and_goes_on_as_the_same_run(tracked, watched, tmp_path: Path) -> None:
+    with StandIn() as server:
+        process = tracked("train.py", *watched, "sweep=asked", environment=server.environment)
+        while process.poll() is None and "UpsertBucket" not in server.operations:
+            time.sleep(0.01)
+        process.terminate()
+        output = process.communicate(timeout=120)[0]
+        assert process.returncode == PREEMPTED_EXIT_CODE, output
+        [run] = server.runs.values()
+        assert run.preempting
+        assert run.exit_code == PREEMPTED_EXIT_CODE
+
+        process = tracked("train.py", *watched, "sweep=asked", environment=server.environment)
+        output = process.communicate(timeout=120)[0]
+        assert process.returncode == 0, output
+        assert_complete(server, the_folder(tmp_path, "asked"))
+
+
+def descendants(pid: int) -> list[int]:
+    """Every process that this one, or one of them, started."""
+    found: list[int] = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(path.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        if parent == pid:
+            number = int(path.parent.name)
+            found += [number, *descendants(number)]
+    return found
+
+
+def command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""

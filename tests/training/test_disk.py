@@ -1,0 +1,144 @@
+"""A disk that is full or cannot be written costs nothing that was saved."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from continued_runs import TINY, outcome
+from test_distributed import training_losses, wait_for
+
+from conftest import SOURCE, one_thread
+
+LONG = (*TINY, "optim.epochs=9", "trainer.checkpoint_steps=1")
+
+
+class Disk:
+    """A small disk that can be filled and emptied again: a tmpfs of its own where this user may mount one.
+
+    Elsewhere the writer is held to files of no more than a few bytes, which no write outgrows: the same error, but
+    for its number.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        options = ["-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
+        self.mounted = subprocess.run(["mount", *options], capture_output=True, check=False).returncode == 0
+
+    def fill(self, writer: int) -> None:
+        if self.mounted:
+            with (self.folder / "filler").open("wb") as file:
+                try:
+                    while True:
+                        os.write(file.fileno(), bytes(4096))
+                except OSError:
+                    pass
+        else:
+            resource.prlimit(writer, resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
+
+    def make_room(self, writer: int) -> None:
+        if self.mounted:
+            (self.folder / "filler").unlink()
+        else:
+            resource.prlimit(writer, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+    def close(self) -> None:
+        if self.mounted:
+            subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    small = Disk(tmp_path / "disk")
+    yield small
+    small.close()
+
+
+def start(folder: Path, store_root: Path, output: Path) -> subprocess.Popen[bytes]:
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, str(SOURCE / "train.py"), *LONG, f"data.store_root={store_root}"]
+    with output.open("ab") as file:
+        return subprocess.Popen(
+            [*command, f"hydra.run.dir={folder}"],
+            cwd=folder.parents[1],
+            env=one_thread(),
+            stdout=file,
+            stderr=file,
+        )
+
+
+def test_a_full_disk_costs_nothing(disk: Disk, store_root: Path, tmp_path: Path) -> None:
+    """The run goes on while there is no room, saves again when there is, and ends preempted if there is none then."""
+    folder, output = disk.folder / "run", tmp_path / "output"
+    run = start(folder, store_root, output)
+    wait_for(lambda: (folder / "checkpoints" / "previous.ckpt").exists())
+    disk.fill(run.pid)
+    wait_for(lambda: b"no checkpoint after step" in output.read_bytes())
+    disk.make_room(run.pid)
+    last = folder / "checkpoints" / "last.ckpt"
+    saved = last.stat().st_mtime_ns
+    wait_for(lambda: last.stat().st_mtime_ns > saved)
+    disk.fill(run.pid)
+    assert run.wait(120) == 75
+    text = output.read_text()
+    assert "make room, then: python src/train.py" in text or "which could not be saved" in text
+    assert "Traceback" not in text
+    assert not (folder / "result.json").exists()
+    disk.make_room(run.pid) if disk.mounted else None
+
+    assert start(folder, store_root, output).wait(120) == 0
+    whole = tmp_path / "whole" / "run"
+    whole.parent.mkdir()
+    assert start(whole, store_root, output).wait(120) == 0
+    assert outcome(folder) == outcome(whole)
+
+
+def test_asked_to_end_on_a_full_disk(disk: Disk, store_root: Path, tmp_path: Path) -> None:
+    """What it prints goes to the full disk too."""
+    folder = disk.folder / "run"
+    folder.mkdir()
+    run = start(folder, store_root, folder / "output.log")
+    wait_for(lambda: (folder / "checkpoints" / "previous.ckpt").exists())
+    disk.fill(run.pid)
+    time.sleep(0.5)
+    run.send_signal(signal.SIGTERM)
+    assert run.wait(60) == 75
+    assert json.loads((folder / "progress.json").read_text())
+    if disk.mounted:
+        disk.make_room(run.pid)
+    assert start(folder, store_root, tmp_path / "output").wait(120) == 0
+    assert len(training_losses(folder)) >= 50
+
+
+def test_a_folder_that_may_not_be_written_is_one_line(store_root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    folder.chmod(0o555)
+    as_anybody = []
+    if os.geteuid() == 0:  # root may write anywhere, unless it lets go of that right
+        setpriv = shutil.which("setpriv")
+        assert setpriv, "setpriv of util-linux is needed to run as a user who may not write everywhere"
+        as_anybody = [setpriv, "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
+    command = [sys.executable, str(SOURCE / "train.py"), *TINY, f"data.store_root={store_root}"]
+    answer = subprocess.run(
+        [*as_anybody, *command, f"hydra.run.dir={folder}"],
+        cwd=tmp_path,
+        env=one_thread(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 2
+    assert len(answer.stderr.strip().splitlines()) == 1
+    assert str(folder) in answer.stderr
+    assert list(folder.iterdir()) == []

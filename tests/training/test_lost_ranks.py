@@ -1,0 +1,88 @@
+"""Two real processes: whatever happens to either, both end in time, somebody says why, and the run can go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from continued_runs import STEPS, TINY, outcome
+from test_distributed import processes, training_losses, wait_for
+
+from conftest import SOURCE, one_thread
+
+LIMIT = 20  # seconds that a rank waits for the other
+GRACE = 5
+TWO_RANKS = (*TINY, "trainer=ddp", "trainer.devices=2", f"trainer.collective_timeout={LIMIT}")
+
+
+def start(folder: Path, store_root: Path, *overrides: str) -> subprocess.Popen[str]:
+    command = [sys.executable, str(SOURCE / "train.py"), *TWO_RANKS, f"data.store_root={store_root}", *overrides]
+    return subprocess.Popen(
+        [*command, f"hydra.run.dir={folder}"],
+        cwd=folder.parent,
+        env=one_thread(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def ranks(folder: Path) -> list[int]:
+    """The processes of the run that is going on, rank zero first."""
+    found = {pid: text for pid, text in processes().items() if f"hydra.run.dir={folder}" in text}
+    return sorted(found, key=lambda pid: "ddp_process_1" in found[pid])
+
+
+def steps(folder: Path) -> int:
+    return len(training_losses(folder)) if (folder / "metrics.csv").exists() else 0
+
+
+def test_a_run_survives_whatever_happens_to_either_rank(store_root: Path, tmp_path: Path) -> None:
+    """Epochs enough to be disturbed in; every step is saved, so each session goes on where the last was ended."""
+    more = ("optim.epochs=15", "trainer.checkpoint_steps=1", "optim.milestones=[0.3,0.6]")
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert start(whole, store_root, *more).wait(240) == 0
+
+    for rank, number, code, said in (
+        (1, signal.SIGTERM, 75, r"ended by a signal to another rank after step \d+ of 105, which is saved; continue"),
+        (1, signal.SIGKILL, 2, r"error: rank 1 was ended by SIGKILL; .* continue with: python src/train.py"),
+        (1, signal.SIGSTOP, 2, rf"error: rank 1 did not come within {LIMIT} s \(trainer.collective_timeout\); "),
+        (0, signal.SIGSTOP, -9, rf"error: rank 0 did not come within {LIMIT} s \(trainer.collective_timeout\); "),
+    ):
+        before = steps(parts)
+        run = start(parts, store_root, *more)
+        wait_for(lambda before=before: steps(parts) > before + 3)
+        os.kill(ranks(parts)[rank], number)
+        sent = time.monotonic()
+        assert run.wait(LIMIT + GRACE + 20) == code, number
+        wait_for(lambda: not ranks(parts), seconds=GRACE + 5)
+        assert time.monotonic() - sent < (LIMIT + GRACE + 10 if number == signal.SIGSTOP else GRACE + 10)
+        stderr = run.stderr.read()
+        assert re.search(said, stderr), (number, stderr)
+        assert "Traceback" not in stderr
+        logs = "".join(file.read_text() for file in parts.glob("train*.log"))
+        assert re.search(said.replace("error: ", ""), logs)
+        assert not (parts / "result.json").exists()
+
+    assert start(parts, store_root, *more).wait(240) == 0
+    assert outcome(parts) == outcome(whole)
+    assert json.loads((parts / "result.json").read_text())["steps"] == 5 * STEPS
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_that_cannot_start_takes_the_other_with_it(rank: int, store_root: Path, tmp_path: Path) -> None:
+    """Before they have met, one would wait for the other for the whole of the time limit."""
+    run = start(tmp_path / "run", store_root, "trainer.collective_timeout=600")
+    wait_for(lambda: len(ranks(tmp_path / "run")) == 2)
+    os.kill(ranks(tmp_path / "run")[rank], signal.SIGKILL)
+    assert run.wait(30) == (-9 if rank == 0 else 2)
+    wait_for(lambda: not ranks(tmp_path / "run"), seconds=10)
+    if rank == 1:
+        assert run.stderr.read().strip().splitlines()[-1] == "error: rank 1 was ended by SIGKILL"
