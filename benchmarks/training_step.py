@@ -4,19 +4,24 @@
 
 Forward, cross-entropy, backward and SGD with momentum and weight decay, float32, on random pixels. The layers are the
 same in both, in the paper's order: `stock` has nn.LocalResponseNorm over all kernels, NCHW tensors and
-torch.optim.SGD as they come; `ours` is this project's network, memory format and optimizer as a run has them.
-`preset` is `model=alexnet`, which has one more layer, the original program's normalization within maps.
-The steps take turns within one process; figures are medians. Another program on the machine blurs them.
+torch.optim.SGD as they come; `ours` is this project's network, memory format, optimizer and setting of the memory
+allocator as a run has them. `stock, memory kept` has that setting too. `preset` is `model=alexnet`, which has one more
+layer, the original program's normalization within maps.
+Each has a process of its own, in which the others' settings do not show; their steps take turns, and figures are
+medians. Another program on the machine blurs them.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
@@ -26,6 +31,7 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from alexnet_lab.config import OptimizationConfig
 from alexnet_lab.networks.alexnet import AlexNet
+from alexnet_lab.training.memory import keep_freed_memory
 from alexnet_lab.training.recipe import make_optimizer
 
 
@@ -67,17 +73,50 @@ def _step(network: nn.Module, optimizer: torch.optim.Optimizer, pixels: torch.Te
     return step
 
 
-def measure(steps: dict[str, Callable[[], object]], repeats: int, device: str) -> dict[str, list[float]]:
-    """Seconds of each step, which take turns so that a slow spell of the machine meets all of them."""
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for repeat in range(repeats + 1):
-        for name, step in steps.items():
-            start = time.perf_counter()
-            step()
-            if device == "cuda":
-                torch.cuda.synchronize()
-            if repeat > 0:  # the first round warms up
-                seconds[name].append(time.perf_counter() - start)
+CASES: dict[str, tuple[bool, Callable[[int, str], Callable[[], object]]]] = {  # whether memory is kept, the step
+    "stock": (False, stock_step),
+    "stock, memory kept": (True, stock_step),
+    "ours": (True, partial(our_step, preset=False)),
+    "preset": (True, partial(our_step, preset=True)),
+}
+
+
+def serve(case: str, batch: int, device: str, threads: int, pipe: Connection) -> None:
+    """In a process of its own: one step and its seconds for each message, until the pipe closes."""
+    kept, make_step = CASES[case]
+    if kept:
+        keep_freed_memory()
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)  # as a run does
+    torch.manual_seed(0)
+    step = make_step(batch, device)
+    while pipe.recv():
+        start = time.perf_counter()
+        step()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        pipe.send(time.perf_counter() - start)
+
+
+def measure(batch: int, device: str, threads: int, repeats: int) -> dict[str, list[float]]:
+    """Seconds of each case's steps, which take turns so that a slow spell of the machine meets all of them."""
+    context = multiprocessing.get_context("spawn")
+    pipes, processes = {}, []
+    for case in CASES:
+        pipes[case], theirs = context.Pipe()
+        processes.append(context.Process(target=serve, args=(case, batch, device, threads, theirs), daemon=True))
+        processes[-1].start()
+        theirs.close()
+    seconds: dict[str, list[float]] = {case: [] for case in CASES}
+    for repeat in range(repeats + 2):
+        for case, pipe in pipes.items():
+            pipe.send(True)
+            took = pipe.recv()
+            if repeat > 1:  # the first two rounds warm up
+                seconds[case].append(took)
+    for pipe, process in zip(pipes.values(), processes, strict=True):
+        pipe.send(False)
+        process.join()
     return seconds
 
 
@@ -88,20 +127,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    torch.set_flush_denormal(True)  # as a run does
-    torch.manual_seed(0)
     batch, device = arguments.batch, arguments.device
-    steps = {
-        "stock": stock_step(batch, device),
-        "ours": our_step(batch, device, preset=False),
-        "preset": our_step(batch, device, preset=True),
-    }
-    medians = {name: statistics.median(times) for name, times in measure(steps, arguments.repeats, device).items()}
+    measured = measure(batch, device, arguments.threads, arguments.repeats)
+    medians = {name: statistics.median(times) for name, times in measured.items()}
     for name, seconds in medians.items():
-        print(f"  {name:8}{1e3 * seconds:10.1f} ms {batch / seconds:10.1f} images/s")
+        print(f"  {name:20}{1e3 * seconds:10.1f} ms {batch / seconds:10.1f} images/s")
     result = {
         "speedup": round(medians["stock"] / medians["ours"], 3),
+        "speedup_over_stock_with_memory_kept": round(medians["stock, memory kept"] / medians["ours"], 3),
         "speedup_of_preset": round(medians["stock"] / medians["preset"], 3),
         "images_per_second": {name: round(batch / seconds, 1) for name, seconds in medians.items()},
         "batch": batch,

@@ -1,0 +1,89 @@
+"""What W&B costs a run without an account: at its start, a step, and at its end. Run by `make bench-tracking`.
+
+Runs the same short training with logger=none and logger=wandb in turns, each in a fresh process, and takes medians.
+start: from the command to the first row of metrics.csv; end: from its last row to the end of the process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+
+SOURCE = Path(__file__).parents[1] / "src"
+sys.path.insert(0, str(SOURCE))
+
+from alexnet_lab.data.parallel import usable_cores  # noqa: E402
+
+PHASES = ("start", "a step, in ms", "end", "in all")
+
+
+def measure(folder: Path, logger: str, epochs: int) -> dict[str, float]:
+    """Seconds of each phase (milliseconds a step) of one run."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
+    sweep = f"{logger}-{time.monotonic_ns()}"
+    small = ["data.num_classes=10", "data.train_images_per_class=128", "data.val_images_per_class=20"]
+    arguments = [
+        *small,
+        f"trainer.max_epochs={epochs}",
+        f"logger={logger}",
+        f"sweep={sweep}",
+        "trainer.accelerator=cpu",
+    ]
+    began = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, str(SOURCE / "train.py"), *arguments],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    first = last = None
+    size = 0
+    while process.poll() is None:
+        for path in folder.glob(f"runs/{sweep}/*/metrics.csv"):
+            lines = path.read_bytes().count(b"\n")
+            if lines > 1:
+                first = first or time.monotonic()
+            if lines != size:
+                size, last = lines, time.monotonic()
+        time.sleep(0.01)
+    ended = time.monotonic()
+    if process.returncode or first is None or last is None:
+        sys.exit(f"the run with logger={logger} failed")
+    [metrics] = folder.glob(f"runs/{sweep}/*/metrics.csv")
+    with metrics.open(newline="") as file:
+        steps = int(list(csv.DictReader(file))[-1]["step"])
+    return dict(zip(PHASES, (first - began, 1e3 * (last - first) / steps, ended - last, ended - began), strict=True))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=4)
+    asked = parser.parse_args()
+    taken: dict[str, list[dict[str, float]]] = {"none": [], "wandb": []}
+    with tempfile.TemporaryDirectory() as scratch:
+        measure(Path(scratch), "none", 1)  # which makes the pictures
+        for _ in range(asked.repeats):
+            for logger, runs in taken.items():
+                runs.append(measure(Path(scratch), logger, asked.epochs))
+                print(f"logger={logger}: {runs[-1]['in all']:.1f} s", file=sys.stderr, flush=True)
+    print(f"{date.today()}, {usable_cores()} cores of {platform.processor() or platform.machine()}, ", end="")
+    print(f"medians of {asked.repeats} runs of {asked.epochs} epochs, pictures after epochs 1, 2, 4 and the last")
+    print(f"{'seconds':16} {'logger=none':>12} {'logger=wandb':>13} {'difference':>11}")
+    for phase in PHASES:
+        without, with_it = (statistics.median(run[phase] for run in taken[logger]) for logger in ("none", "wandb"))
+        print(f"{phase:16} {without:12.2f} {with_it:13.2f} {with_it - without:+11.2f}")
+
+
+if __name__ == "__main__":
+    main()
