@@ -14,6 +14,7 @@ import pytest
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 
 SOURCE = Path(__file__).parents[1] / "src"
+HANG = 600.0  # seconds after which a program hangs, on however slow and busy a machine; no test measures time
 
 # A collection that takes a second to render and an epoch that takes seconds to train.
 SMALL = (
@@ -50,7 +51,7 @@ def store_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def program(tmp_path: Path, store_root: Path) -> Program:
     """program("train.py", *arguments) runs src/train.py in tmp_path and returns the finished process."""
 
-    def run(script: str, *arguments: str, timeout: float = 300.0) -> subprocess.CompletedProcess[str]:
+    def run(script: str, *arguments: str, timeout: float = HANG) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(SOURCE / script), *arguments]
         return subprocess.run(
             command, cwd=tmp_path, capture_output=True, text=True, timeout=timeout, env=one_thread(), check=False

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import SOURCE, one_thread
+from conftest import HANG, SOURCE, one_thread
 
 
 def begin(script: str, *arguments: str, folder: Path) -> subprocess.Popen[str]:
@@ -21,7 +21,7 @@ def begin(script: str, *arguments: str, folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=folder, env=one_thread(), stderr=subprocess.PIPE, text=True, process_group=0)
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 120.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = HANG) -> None:
     """Return when the condition holds; fail where it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bad_command_lines import Generator, fault, furnish
+from conftest import HANG
 
 TESTS = Path(__file__).parent
 FEW = 40
@@ -32,5 +33,5 @@ def test_random_bad_command_lines_are_refused_in_a_line(tmp_path: Path) -> None:
     lines = iter(Generator(seed=int(os.environ.get("ALEXNET_LAB_FUZZ_SEED", "0"))))
     for _ in range(FEW):
         line = next(lines)
-        if wrong := fault(line, tmp_path):
+        if wrong := fault(line, tmp_path, HANG):
             pytest.fail(f"{line}: {wrong}")

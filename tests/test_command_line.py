@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -75,11 +74,9 @@ WRONG = {
 
 @pytest.mark.parametrize("arguments", WRONG)
 def test_a_mistake_is_one_line_and_leaves_nothing(arguments: str, program, tmp_path: Path) -> None:
-    started = time.monotonic()
     answer: subprocess.CompletedProcess[str] = program("train.py", *arguments.split())
 
     assert answer.returncode == 2
-    assert time.monotonic() - started < 10
     lines = answer.stderr.strip().splitlines()
     assert len(lines) == 1, answer.stderr
     assert lines[0].startswith("error: ")

@@ -13,7 +13,7 @@ from pathlib import Path
 import made_collections
 import pytest
 
-from conftest import SOURCE, one_thread
+from conftest import HANG, SOURCE, one_thread
 
 KILLS = 20
 
@@ -54,7 +54,7 @@ def start(root: Path, stores: Path, packing: str) -> subprocess.Popen[str]:
 
 
 def finished(process: subprocess.Popen[str]) -> Path:
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=HANG)
     assert process.returncode == 0, err
     return Path(out.strip())
 
@@ -106,13 +106,13 @@ def test_a_signal_ends_prepare_py_cleanly_and_it_goes_on(root: Path, tmp_path: P
     assert "are needed" in process.stderr.readline()
     workers = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     process.send_signal(number)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=HANG)
     assert process.returncode == 75, said
     assert said.splitlines()[-1].endswith("the same command goes on from it")
     assert "Traceback" not in said
     assert not workers.exists() or not workers.read_text()
     process = begin()
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=HANG)
     assert process.returncode == 0, said
     [store] = [path for path in (tmp_path / "datasets").iterdir() if not path.name.startswith(".")]
     assert_same_files(finished(start(root, tmp_path / "undisturbed", "pixels")), store)

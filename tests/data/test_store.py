@@ -22,6 +22,7 @@ from alexnet_lab.data.store import StoreError, open_store, store_key
 from alexnet_lab.data.store_checks import verify_store
 from alexnet_lab.data.store_writer import StoreWriter
 from alexnet_lab.errors import UserError
+from conftest import HANG
 
 SIDE = 16
 COUNTS = {"train": 12, "val": 5}
@@ -292,7 +293,7 @@ def test_of_several_jobs_at_once_one_builds_and_the_others_wait(tmp_path: Path) 
     for job in jobs:
         job.start()
     for job in jobs:
-        job.join(60)
+        job.join(HANG)
     assert [job.exitcode for job in jobs] == [0, 0, 0]
     assert log.read_text().split() == ["train", "val"]
     spoken = [(tmp_path / f"job{i}.txt").read_text() for i in range(3)]

@@ -26,7 +26,7 @@ from alexnet_lab.experiments.run_folders import job_name
 from alexnet_lab.reports.collect import collect
 from alexnet_lab.training import checkpoint_file
 from alexnet_lab.weights.run_folder import load_run
-from conftest import SMALL, SOURCE, one_thread
+from conftest import HANG, SMALL, SOURCE, one_thread
 
 GIGABYTE = 2**30
 SETTINGS = (*SMALL, "trainer.max_epochs=2")
@@ -70,7 +70,7 @@ def run(folder: Path, script: str, *arguments: str) -> subprocess.CompletedProce
         capture_output=True,
         text=True,
         env=one_thread(),
-        timeout=120,
+        timeout=HANG,
         check=False,
         preexec_fn=limit,
     )

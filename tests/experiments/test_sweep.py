@@ -7,14 +7,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
 from omegaconf import OmegaConf
 from PIL import Image
 
-from conftest import SOURCE, one_thread
+from conftest import HANG, SOURCE, one_thread
+from processes import wait_for
 
 
 def test_a_sweep_makes_a_folder_a_job_and_is_not_done_twice(program, small, tmp_path: Path) -> None:
@@ -87,13 +87,10 @@ def test_interrupting_a_sweep_ends_its_jobs(small, tmp_path: Path) -> None:
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     folder = tmp_path / "runs" / "c"
-    deadline = time.monotonic() + 120
-    while len(list(folder.glob("*/metrics.csv"))) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_for(lambda: len(list(folder.glob("*/metrics.csv"))) == 2)
 
     sweep.send_signal(signal.SIGINT)
-    stderr = sweep.communicate(timeout=60)[1]
+    stderr = sweep.communicate(timeout=HANG)[1]
 
     assert sweep.returncode == 75
     assert "Traceback" not in stderr

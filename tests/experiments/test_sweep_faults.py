@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from alexnet_lab.experiments.run_lock import holder, take
-from conftest import SOURCE, one_thread
+from conftest import HANG, SOURCE, one_thread
 from processes import begin, obeying_permissions, wait_for, working_in
 
 LONG = ("trainer.max_epochs=30", "trainer.checkpoint_steps=20")  # some ten seconds
@@ -30,7 +30,7 @@ def test_a_lock_is_held_by_one_and_outlives_no_holder(tmp_path: Path) -> None:
     assert holder(tmp_path) == f"process {os.getpid()}"
 
     # A process that inherited the open file keeps it, whatever becomes of the first.
-    heir = subprocess.Popen(["sleep", "60"], pass_fds=[lock.descriptor])
+    heir = subprocess.Popen(["sleep", str(HANG)], pass_fds=[lock.descriptor])
     lock.release()
     assert take(tmp_path) is None
     heir.kill()
@@ -44,7 +44,7 @@ def test_a_lock_is_held_by_one_and_outlives_no_holder(tmp_path: Path) -> None:
 def test_two_sweeps_at_once_share_the_work(program, small, tmp_path: Path) -> None:
     command = ("-m", "seed=0,1,2", "sweep=shared", "hydra.launcher.jobs=1", *small)
     both = [begin("train.py", *command, folder=tmp_path) for _ in range(2)]
-    said = [sweep.communicate(timeout=240)[1] for sweep in both]
+    said = [sweep.communicate(timeout=HANG)[1] for sweep in both]
 
     assert [sweep.returncode for sweep in both] == [0, 0], said
     folders = [tmp_path / "runs" / "shared" / f"seed-{seed}" for seed in range(3)]
@@ -71,12 +71,12 @@ def test_a_killed_sweep_ends_its_jobs_and_another_takes_over(program, small, tmp
     second = begin("train.py", *command, folder=tmp_path)
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
-    said = second.communicate(timeout=240)[1]
+    said = second.communicate(timeout=HANG)[1]
 
     assert second.returncode == 0, said
     assert "2 jobs: 2 continued and done" in said
     assert [times_done(folder) for folder in folders] == [1, 1]
-    wait_for(lambda: not working_in(tmp_path), seconds=30)
+    wait_for(lambda: not working_in(tmp_path))
 
 
 def test_a_killed_sweep_leaves_no_process(small, tmp_path: Path) -> None:
@@ -85,8 +85,8 @@ def test_a_killed_sweep_leaves_no_process(small, tmp_path: Path) -> None:
     wait_for(lambda: len(list(tmp_path.glob("runs/b/*/metrics.csv"))) >= 1)
     sweep.kill()
     sweep.communicate()
-    wait_for(lambda: not working_in(tmp_path), seconds=60)
-    wait_for(lambda: all(holder(folder) is None for folder in tmp_path.glob("runs/b/*")), seconds=5)
+    wait_for(lambda: not working_in(tmp_path))
+    wait_for(lambda: all(holder(folder) is None for folder in tmp_path.glob("runs/b/*")))
 
 
 def test_a_killed_job_is_tried_again(small, tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_killed_job_is_tried_again(small, tmp_path: Path) -> None:
     job = json.loads((folders[0] / ".lock").read_text())["process"]
     os.kill(job, signal.SIGKILL)
 
-    said = sweep.communicate(timeout=240)[1]
+    said = sweep.communicate(timeout=HANG)[1]
 
     assert sweep.returncode == 0, said
     assert "seed-0 ended by signal SIGKILL" in said
@@ -110,7 +110,7 @@ def test_a_job_that_is_asked_to_end_is_continued(small, tmp_path: Path) -> None:
     wait_for(lambda: (folder / "checkpoints" / "last.ckpt").exists())
     os.kill(json.loads((folder / ".lock").read_text())["process"], signal.SIGTERM)
 
-    said = sweep.communicate(timeout=240)[1]
+    said = sweep.communicate(timeout=HANG)[1]
 
     assert sweep.returncode == 0, said
     assert "2 jobs: 1 done, 1 continued and done" in said
@@ -122,7 +122,7 @@ def test_an_interrupted_run_with_other_settings_is_noticed(program, small, tmp_p
     sweep = begin("train.py", *command, folder=tmp_path)
     wait_for(lambda: len(list(tmp_path.glob("runs/e/*/checkpoints/last.ckpt"))) == 2)
     sweep.send_signal(signal.SIGTERM)
-    said = sweep.communicate(timeout=90)[1]
+    said = sweep.communicate(timeout=HANG)[1]
     assert sweep.returncode == 75
     assert "interrupted, 2 jobs: none complete; the same command goes on from here" in said
     assert "2 interrupted" in program("reproduce.py", "status", "sweep=e").stdout

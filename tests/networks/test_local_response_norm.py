@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from alexnet_lab.networks import local_response_norm
 from alexnet_lab.networks.local_response_norm import LocalResponseNorm
+from conftest import HANG
 
 CPP_COMPILERS = ("g++", "clang++", "cl")
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -160,7 +161,7 @@ for size, groups, beta in [(5, 2, 0.75), (4, 1, 0.5)]:
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
 def test_triton_kernels_agree_when_interpreted() -> None:
     environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run([sys.executable, "-c", TRITON_EXAMPLES], env=environment, check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", TRITON_EXAMPLES], env=environment, check=True, timeout=HANG)
 
 
 @pytest.mark.gpu

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from conftest import SOURCE, one_thread
+from conftest import HANG, SOURCE, one_thread
 from tracking.stand_in import KEY, StandIn
 from tracking.tracked import starter
 
@@ -49,7 +49,7 @@ def test_saving_the_dashboard_twice_gives_one(sweep: Path, tmp_path: Path) -> No
         server.artifacts["weights"] = facts  # as the run uploaded them
         for _ in range(2):
             process = start("dashboard.py", "sweep=ablations", environment=server.environment)
-            output = process.communicate(timeout=120)[0]
+            output = process.communicate(timeout=HANG)[0]
             assert process.returncode == 0, output
             assert [line.split(":")[0] for line in output.strip().splitlines()] == ["workspace", "report", "table"]
         assert server.unknown == []
@@ -94,7 +94,7 @@ def test_saving_the_dashboard_twice_gives_one(sweep: Path, tmp_path: Path) -> No
 )
 def test_without_an_account_or_a_sweep_it_says_what_to_do(arguments: list[str], said: str, sweep, tmp_path) -> None:
     process = starter(tmp_path)("dashboard.py", *arguments)
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=HANG)[0]
     assert process.returncode == 2
     assert said in output
     assert len(output.strip().splitlines()) == 1
@@ -123,7 +123,7 @@ def test_an_agent_of_a_w_and_b_sweep_runs_what_the_sweep_file_says(small, tmp_pa
         env=one_thread() | names | {"PATH": path},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG,
     )
     assert answer.returncode == 0, answer.stderr
     [offline] = (tmp_path / "runs" / "wandb-learning-rate").glob("*/wandb/offline-run-*-agent123")

@@ -12,6 +12,7 @@ from typing import Any
 
 from PIL import Image
 
+from conftest import HANG
 from tracking.tracked import starter
 
 
@@ -65,7 +66,7 @@ def test_where_wandb_is_not_installed_a_run_says_so_and_does_without(small, tmp_
     (tmp_path / "nothing" / "wandb.py").write_text("raise ImportError\n")
     without = {"PYTHONPATH": str(tmp_path / "nothing")}
     process = starter(tmp_path)("train.py", *small, "logger=wandb", "sweep=bare", environment=without)
-    output = process.communicate(timeout=120)[0]
+    output = process.communicate(timeout=HANG)[0]
     assert process.returncode == 0, output
     assert output.count("W&B") == 1
     assert "W&B: not used (wandb is not installed); the run folder has everything" in output

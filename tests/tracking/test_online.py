@@ -13,6 +13,7 @@ import pytest
 
 from alexnet_lab.errors import PREEMPTED_EXIT_CODE, Preempted, UserError
 from alexnet_lab.tracking.wandb_tracker import exit_code
+from conftest import HANG
 from tracking.stand_in import KEY, StandIn
 from tracking.tracked import Start, starter
 
@@ -70,7 +71,7 @@ def test_an_online_run_arrives_complete_and_tells_nothing_private(tracked, watch
     with StandIn() as server:
         secrets = {"AWS_SECRET_ACCESS_KEY": SECRET}
         process = tracked("train.py", *watched, "sweep=online", "seed=3", environment=server.environment | secrets)
-        output = process.communicate(timeout=120)[0]
+        output = process.communicate(timeout=HANG)[0]
         assert process.returncode == 0, output
         assert output.count("W&B") == 1, output
         assert_complete(server, the_folder(tmp_path, "online"))
@@ -89,17 +90,17 @@ def test_how_a_run_ended_is_what_the_program_exits_with() -> None:
 
 def test_what_was_offline_is_uploaded_once(tracked, watched, tmp_path: Path) -> None:
     process = tracked("train.py", *watched, "sweep=later")
-    assert "W&B: offline (no key); `make sync` uploads it later" in process.communicate(timeout=120)[0]
+    assert "W&B: offline (no key); `make sync` uploads it later" in process.communicate(timeout=HANG)[0]
     folder = the_folder(tmp_path, "later")
 
     without = tracked("sync.py")
-    assert "no key" in without.communicate(timeout=60)[0]
+    assert "no key" in without.communicate(timeout=HANG)[0]
     assert without.returncode == 2
 
     with StandIn() as server:
         for expected in ("all 1 runs are uploaded", "nothing waits to be uploaded"):
             process = tracked("sync.py", environment=server.environment)
-            output = process.communicate(timeout=120)[0]
+            output = process.communicate(timeout=HANG)[0]
             assert process.returncode == 0, output
             assert expected in output
             assert_complete(server, folder)
@@ -112,7 +113,7 @@ def test_a_server_in_trouble_leaves_training_unharmed(trouble: str, tracked, wat
     with StandIn() as server:
         server.moody_from, server.later = "/file_stream", trouble
         process = tracked("train.py", *watched, "sweep=tried", environment=server.environment)
-        output = process.communicate(timeout=180)[0]
+        output = process.communicate(timeout=HANG)[0]
     assert process.returncode == 0, output
     folder = the_folder(tmp_path, "tried")
     assert (folder / "result.json").exists()
@@ -120,7 +121,7 @@ def test_a_server_in_trouble_leaves_training_unharmed(trouble: str, tracked, wat
 
     with StandIn() as server:
         process = tracked("sync.py", environment=server.environment)
-        output = process.communicate(timeout=120)[0]
+        output = process.communicate(timeout=HANG)[0]
         assert process.returncode == 0, output
         assert_complete(server, folder)
 
@@ -128,7 +129,7 @@ def test_a_server_in_trouble_leaves_training_unharmed(trouble: str, tracked, wat
 def test_a_server_that_hangs_from_the_start_is_left_alone(tracked, watched, tmp_path: Path) -> None:
     with StandIn("hanging") as server:
         process = tracked("train.py", *watched, "sweep=alone", environment=server.environment)
-        output = process.communicate(timeout=120)[0]
+        output = process.communicate(timeout=HANG)[0]
     assert process.returncode == 0, output
     assert "W&B: offline (" in output
     assert output.count("W&B") == 1, output
@@ -152,8 +153,8 @@ def test_a_tracker_that_is_killed_does_not_take_the_training_with_it(victim: str
 
     thread = threading.Thread(target=kill, daemon=True)
     thread.start()
-    output = process.communicate(timeout=120)[0]
-    thread.join(5)
+    output = process.communicate(timeout=HANG)[0]
+    thread.join(HANG)
     assert killed.is_set()
     assert process.returncode == 0, output
     assert (the_folder(tmp_path, "killed") / "result.json").exists()
@@ -166,14 +167,14 @@ def test_a_run_that_is_asked_to_end_is_preempted_and_goes_on_as_the_same_run(tra
         while process.poll() is None and "UpsertBucket" not in server.operations:
             time.sleep(0.01)
         process.terminate()
-        output = process.communicate(timeout=120)[0]
+        output = process.communicate(timeout=HANG)[0]
         assert process.returncode == PREEMPTED_EXIT_CODE, output
         [run] = server.runs.values()
         assert run.preempting
         assert run.exit_code == PREEMPTED_EXIT_CODE
 
         process = tracked("train.py", *watched, "sweep=asked", environment=server.environment)
-        output = process.communicate(timeout=120)[0]
+        output = process.communicate(timeout=HANG)[0]
         assert process.returncode == 0, output
         assert_complete(server, the_folder(tmp_path, "asked"))
 

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 from continued_runs import TINY, outcome
-from test_distributed import training_losses, wait_for
+from test_distributed import training_losses
 
-from conftest import SOURCE, one_thread
+from conftest import HANG, SOURCE, one_thread
+from processes import wait_for
 
 LONG = (*TINY, "optim.epochs=9", "trainer.checkpoint_steps=1")
 
@@ -89,17 +90,17 @@ def test_a_full_disk_costs_nothing(disk: Disk, store_root: Path, tmp_path: Path)
     saved = last.stat().st_mtime_ns
     wait_for(lambda: last.stat().st_mtime_ns > saved)
     disk.fill(run.pid)
-    assert run.wait(120) == 75
+    assert run.wait(HANG) == 75
     text = output.read_text()
     assert "make room, then: python src/train.py" in text or "which could not be saved" in text
     assert "Traceback" not in text
     assert not (folder / "result.json").exists()
     disk.make_room(run.pid) if disk.mounted else None
 
-    assert start(folder, store_root, output).wait(120) == 0
+    assert start(folder, store_root, output).wait(HANG) == 0
     whole = tmp_path / "whole" / "run"
     whole.parent.mkdir()
-    assert start(whole, store_root, output).wait(120) == 0
+    assert start(whole, store_root, output).wait(HANG) == 0
     assert outcome(folder) == outcome(whole)
 
 
@@ -112,11 +113,11 @@ def test_asked_to_end_on_a_full_disk(disk: Disk, store_root: Path, tmp_path: Pat
     disk.fill(run.pid)
     time.sleep(0.5)
     run.send_signal(signal.SIGTERM)
-    assert run.wait(60) == 75
+    assert run.wait(HANG) == 75
     assert json.loads((folder / "progress.json").read_text())
     if disk.mounted:
         disk.make_room(run.pid)
-    assert start(folder, store_root, tmp_path / "output").wait(120) == 0
+    assert start(folder, store_root, tmp_path / "output").wait(HANG) == 0
     assert len(training_losses(folder)) >= 50
 
 

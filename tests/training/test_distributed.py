@@ -9,12 +9,12 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from conftest import SOURCE, one_thread
+from conftest import HANG, SOURCE, one_thread
+from processes import wait_for
 
 TWO_RANKS = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
 
@@ -69,7 +69,7 @@ def test_a_killed_rank_ends_its_own_job_alone(rank: int, small, tmp_path: Path) 
     assert [is_one for is_one, _ in ranks] == [False, True]
     os.kill(ranks[rank][1], signal.SIGKILL)
 
-    stderr = sweep.communicate(timeout=240)[1]
+    stderr = sweep.communicate(timeout=HANG)[1]
 
     assert sweep.returncode == 2
     assert "1 of 2 jobs failed: model.lrn-true" in stderr
@@ -90,10 +90,3 @@ def processes() -> dict[int, str]:
             if "train.py" in command:
                 found[int(entry.name)] = command
     return found
-
-
-def wait_for(condition, seconds: float = 120.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)

@@ -8,17 +8,16 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from continued_runs import STEPS, TINY, outcome
-from test_distributed import processes, training_losses, wait_for
+from test_distributed import processes, training_losses
 
-from conftest import SOURCE, one_thread
+from conftest import HANG, SOURCE, one_thread
+from processes import wait_for
 
-LIMIT = 20  # seconds that a rank waits for the other
-GRACE = 5
+LIMIT = 40  # seconds that a rank waits for the other, which a slow machine may need to start it
 TWO_RANKS = (*TINY, "trainer=ddp", "trainer.devices=2", f"trainer.collective_timeout={LIMIT}")
 
 
@@ -48,7 +47,7 @@ def test_a_run_survives_whatever_happens_to_either_rank(store_root: Path, tmp_pa
     """Epochs enough to be disturbed in; every step is saved, so each session goes on where the last was ended."""
     more = ("optim.epochs=15", "trainer.checkpoint_steps=1", "optim.milestones=[0.3,0.6]")
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    assert start(whole, store_root, *more).wait(240) == 0
+    assert start(whole, store_root, *more).wait(HANG) == 0
 
     for rank, number, code, said in (
         (1, signal.SIGTERM, 75, r"ended by a signal to another rank after step \d+ of 105, which is saved; continue"),
@@ -60,10 +59,8 @@ def test_a_run_survives_whatever_happens_to_either_rank(store_root: Path, tmp_pa
         run = start(parts, store_root, *more)
         wait_for(lambda before=before: steps(parts) > before + 3)
         os.kill(ranks(parts)[rank], number)
-        sent = time.monotonic()
-        assert run.wait(LIMIT + GRACE + 20) == code, number
-        wait_for(lambda: not ranks(parts), seconds=GRACE + 5)
-        assert time.monotonic() - sent < (LIMIT + GRACE + 10 if number == signal.SIGSTOP else GRACE + 10)
+        assert run.wait(HANG) == code, number
+        wait_for(lambda: not ranks(parts))
         stderr = run.stderr.read()
         assert re.search(said, stderr), (number, stderr)
         assert "Traceback" not in stderr
@@ -71,7 +68,7 @@ def test_a_run_survives_whatever_happens_to_either_rank(store_root: Path, tmp_pa
         assert re.search(said.replace("error: ", ""), logs)
         assert not (parts / "result.json").exists()
 
-    assert start(parts, store_root, *more).wait(240) == 0
+    assert start(parts, store_root, *more).wait(HANG) == 0
     assert outcome(parts) == outcome(whole)
     assert json.loads((parts / "result.json").read_text())["steps"] == 5 * STEPS
 
@@ -79,10 +76,10 @@ def test_a_run_survives_whatever_happens_to_either_rank(store_root: Path, tmp_pa
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_rank_that_cannot_start_takes_the_other_with_it(rank: int, store_root: Path, tmp_path: Path) -> None:
     """Before they have met, one would wait for the other for the whole of the time limit."""
-    run = start(tmp_path / "run", store_root, "trainer.collective_timeout=600")
+    run = start(tmp_path / "run", store_root, f"trainer.collective_timeout={100 * HANG:.0f}")
     wait_for(lambda: len(ranks(tmp_path / "run")) == 2)
     os.kill(ranks(tmp_path / "run")[rank], signal.SIGKILL)
-    assert run.wait(30) == (-9 if rank == 0 else 2)
-    wait_for(lambda: not ranks(tmp_path / "run"), seconds=10)
+    assert run.wait(HANG) == (-9 if rank == 0 else 2)
+    wait_for(lambda: not ranks(tmp_path / "run"))
     if rank == 1:
         assert run.stderr.read().strip().splitlines()[-1] == "error: rank 1 was ended by SIGKILL"

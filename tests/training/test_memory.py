@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from conftest import SOURCE
+from conftest import HANG, SOURCE
 
 # The size of what is mapped, not how often the system hands out a page, which depends on who else wants memory.
 PROGRAM = """
@@ -35,7 +35,7 @@ def test_the_memory_of_a_large_tensor_is_kept_when_it_is_freed() -> None:
             [sys.executable, "-c", PROGRAM, str(SOURCE), choice],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=HANG,
             check=True,
         )
         return int(answer.stdout)
