@@ -29,11 +29,15 @@ BATCH, SIDE, CROP, WORKERS = 128, 256, 224, 2
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def ours(folder: Path, ready: bool = True) -> Iterator[Tensor]:
-    """The packed store, read by threads and varied as training does it, without the colour noise that peers lack."""
+def ours(folder: Path, how: str = "compiled") -> Iterator[Tensor]:
+    """The packed store, read by threads and varied as training does it, without the colour noise that peers lack.
+
+    how: "compiled", "pytorch" (its operations, for where there is no Numba), or "bytes" (crops alone).
+    """
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
     from alexnet_lab.data.augmentation import Augmentation
     from alexnet_lab.data.batches import TrainBatches
+    from alexnet_lab.data.compiled_views import CompiledViews
     from alexnet_lab.data.reader import PictureReader
     from alexnet_lab.data.store import open_store
 
@@ -41,12 +45,15 @@ def ours(folder: Path, ready: bool = True) -> Iterator[Tensor]:
     store = open_store(path)
     colors = (store.color_eigenvalues, store.color_eigenvectors)
     augmentation = Augmentation(CROP, store.pixel_mean, *colors, seed=0, color_noise=0.0)
-    reader = PictureReader(store.images("train"), store.labels("train"), augmentation.crops, workers=WORKERS)
-    batches = TrainBatches(reader, BATCH, seed=0)
+    images, labels = store.images("train"), store.labels("train")
+    views = CompiledViews(images, augmentation) if how == "compiled" else None
+    batches = TrainBatches(
+        PictureReader(images, labels, augmentation.crops, workers=WORKERS, views=views), BATCH, seed=0
+    )
     for epoch in itertools.count():
         batches.sampler.set_epoch(epoch)
         for batch in batches:
-            yield augmentation(batch.images, batch.samples, epoch) if ready else batch.images
+            yield batch.images if how == "bytes" else augmentation(batch.images, batch.samples, epoch)
 
 
 def imagefolder(folder: Path, ready: bool = True) -> Iterator[Tensor]:
@@ -92,7 +99,9 @@ def _litdata(folder: Path, decode: bool) -> Iterator[Tensor]:
             _jpeg_sample if decode else _pixel_sample, files, str(chunks), num_workers=1, chunk_bytes="64MB"
         )
     data = litdata.StreamingDataset(str(chunks), shuffle=True, drop_last=True, transform=_Vary(decode))
-    loader = litdata.StreamingDataLoader(data, batch_size=BATCH, num_workers=WORKERS, shuffle=True, drop_last=True)
+    loader = litdata.StreamingDataLoader(
+        data, batch_size=BATCH, num_workers=WORKERS, shuffle=True, drop_last=True, persistent_workers=True
+    )
     mean, std = (255 * torch.tensor(values)[:, None, None] for values in (MEAN, STD))
     while True:
         for batch in loader:
@@ -213,10 +222,11 @@ def _epochs(loader: Any) -> Iterator[Tensor]:
 
 
 PIPELINES: dict[str, tuple[Callable[[Path], Iterator[Tensor]], str]] = {  # and the package whose version is told
-    "ours": (ours, "torch"),
+    "ours": (ours, "numba"),
+    "ours, PyTorch": (partial(ours, how="pytorch"), "torch"),
     "ImageFolder": (imagefolder, "torchvision"),
     # What a GPU is handed by those that leave the rest to it: crops of bytes. No peer of the first figure.
-    "ours, bytes": (partial(ours, ready=False), "torch"),
+    "ours, bytes": (partial(ours, how="bytes"), "torch"),
     "ImageFolder, bytes": (partial(imagefolder, ready=False), "torchvision"),
     "timm": (timm, "timm"),
     "litdata, JPEG": (litdata_jpeg, "litdata"),

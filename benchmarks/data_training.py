@@ -90,7 +90,7 @@ def images_per_second(run: RunConfig, data: PictureData, resident: bool) -> floa
     """Of one epoch, with a network made anew."""
     lightning.seed_everything(run.seed, verbose=False)
     network = build_network(run.model, data.num_classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    ranks = Ranks(run.trainer.collective_timeout)
+    ranks = Ranks(Path(run.data.store_root), run.trainer.collective_timeout)
     classifier = Classifier(
         network, data.augmentation(), run.optim, data.num_classes, run.model.input_size, run.seed, ranks
     )

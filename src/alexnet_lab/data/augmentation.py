@@ -28,7 +28,8 @@ def _threads(number: int) -> ThreadPoolExecutor:
 class Augmentation(nn.Module):
     """Stored uint8 pictures to the network's input: mean subtracted, cropped, mirrored, colours shifted.
 
-    Input: images uint8 (N, H, H, 3), or (N, crop, crop, 3) where the loader has taken the same crops already;
+    Input: images uint8 (N, H, H, 3), or (N, crop, crop, 3) where the loader has taken the same crops already, or the
+    float32 output itself where it has done all of it (compiled_views.py);
     samples int64 (N,), each picture's number in its collection.
     Output: float32 (N, 3, crop, crop) in channels_last layout, on the scale of 0..255 pixels.
     In training mode crops start at offsets 0 .. H - crop in each direction, half are mirrored, and each
@@ -67,19 +68,26 @@ class Augmentation(nn.Module):
         self.register_buffer("color_axes", torch.tensor(axes, dtype=torch.float32), persistent=False)
         self._memory = Buffers(np.float32)
 
-    def forward(self, images: Tensor, samples: Tensor, epoch: int) -> Tensor:
-        mirrored, shift, comparison = torch.zeros_like(samples), None, None
+    def variation(self, samples: Tensor, epoch: int) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """(top, left) in pixels and whether mirrored, int64 (N,) each; change of the colours float32 (N, 3), if any."""
+        mirrored, shift = torch.zeros_like(samples), None
         if not self.training:
-            top, left = replace(self.crops, random=False).places(samples, epoch)
-        else:
-            draws, comparison = uniform(self.crops.seed, epoch, samples, 9), self.comparison
-            top, left = self.crops.at(draws) if self.crops.random else self.crops.places(samples, epoch)
-            if self.flip:
-                mirrored = (draws[:, 2] < 0.5).long()
-            if self.color_noise and epoch < self.color_noise_epochs:
-                # Written out, because a product of matrices rounds as the size of the batch has it.
-                a = (normal(draws[:, 3:9].contiguous()).float() * self.color_noise)[:, None, :] * self.color_axes
-                shift = a[:, :, 0] + a[:, :, 1] + a[:, :, 2]
+            return *replace(self.crops, random=False).places(samples, epoch), mirrored, shift
+        draws = uniform(self.crops.seed, epoch, samples, 9)
+        top, left = self.crops.at(draws) if self.crops.random else self.crops.places(samples, epoch)
+        if self.flip:
+            mirrored = (draws[:, 2] < 0.5).long()
+        if self.color_noise and epoch < self.color_noise_epochs:
+            # Written out, because a product of matrices rounds as the size of the batch has it.
+            a = (normal(draws[:, 3:9].contiguous()).float() * self.color_noise)[:, None, :] * self.color_axes
+            shift = a[:, :, 0] + a[:, :, 1] + a[:, :, 2]
+        return top, left, mirrored, shift
+
+    def forward(self, images: Tensor, samples: Tensor, epoch: int) -> Tensor:
+        if images.is_floating_point():
+            return images
+        top, left, mirrored, shift = self.variation(samples, epoch)
+        comparison = self.comparison if self.training else None
         if comparison is not None:
             if not comparison.random_resized_crop:
                 images = self._cropped(images, top, left)

@@ -12,6 +12,7 @@ from alexnet_lab.config import RunConfig
 from alexnet_lab.data.augmentation import Augmentation
 from alexnet_lab.data.batches import EvaluationBatches, TrainBatches
 from alexnet_lab.data.comparison_transforms import ComparisonTransforms, Mixup
+from alexnet_lab.data.compiled_views import compiled_views
 from alexnet_lab.data.crops import Crops
 from alexnet_lab.data.placement import place
 from alexnet_lab.data.prepare import prepare_store
@@ -88,8 +89,11 @@ class PictureData(lightning.LightningDataModule):
 
     def train_dataloader(self) -> TrainBatches:
         assert self.trainer is not None
+        augmentation = self.augmentation()
         # Random resized crops are taken from whole pictures, later.
-        reader = self._reader("train", None if self.run.data.random_resized_crop else self.augmentation().crops)
+        crops = None if self.run.data.random_resized_crop else augmentation.crops
+        reader = self._reader("train", crops)
+        reader.views = compiled_views(reader.images, augmentation, self.trainer.strategy.root_device)
         return TrainBatches(reader, self.batch_size, self.run.seed, self.trainer.global_rank, self.trainer.world_size)
 
     def val_dataloader(self) -> EvaluationBatches:

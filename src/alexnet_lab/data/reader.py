@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from alexnet_lab.data.buffers import Buffers
+from alexnet_lab.data.compiled_views import CompiledViews
 from alexnet_lab.data.crops import Crops
 from alexnet_lab.data.parallel import map_in_order
 from alexnet_lab.errors import UserError
@@ -19,7 +20,9 @@ log = logging.getLogger(__name__)
 
 
 class Batch(NamedTuple):
-    """images uint8 (N, h, h, 3), crops or whole; labels int64 (N,); samples int64 (N,), their numbers in the split."""
+    """images uint8 (N, h, h, 3), crops or whole, or float32 (N, 3, crop, crop), varied already; labels int64 (N,);
+    samples int64 (N,), their numbers in the split.
+    """
 
     images: Tensor
     labels: Tensor
@@ -33,13 +36,21 @@ class PictureReader:
     images: uint8 (N, H, H, 3), an array or memory map, whose pages all processes of a machine share; or a tensor
     on a device, from which whole pictures are gathered there. crops=None: whole pictures.
     pin: into page-locked memory, from which a GPU copies while it computes.
+    views: what makes the varied views of sample numbers in an epoch, in place of crops.
     """
 
     def __init__(
-        self, images: Any, labels: np.ndarray, crops: Crops | None = None, *, workers: int = 0, pin: bool = False
+        self,
+        images: Any,
+        labels: np.ndarray,
+        crops: Crops | None = None,
+        *,
+        workers: int = 0,
+        pin: bool = False,
+        views: CompiledViews | None = None,
     ) -> None:
         self.images, self.labels, self.crops, self.workers, self.pin = images, labels, crops, workers, pin
-        self._buffers = Buffers(np.uint8)
+        self.views, self._buffers = views, Buffers(np.uint8)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -66,6 +77,8 @@ class PictureReader:
     def read(self, samples: np.ndarray, epoch: int) -> Batch:
         """One batch of the pictures `samples`, int64 (N,), cropped as they are in this epoch."""
         numbers, labels = torch.from_numpy(samples.astype(np.int64)), torch.from_numpy(self.labels[samples])
+        if self.views is not None:
+            return Batch(self.views(numbers, epoch), labels, numbers)
         if isinstance(self.images, Tensor):
             device = self.images.device
             numbers = numbers.to(device)

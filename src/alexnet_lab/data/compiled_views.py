@@ -1,0 +1,122 @@
+"""The variation of training pictures on a processor in one pass, from the store's memory map to what is ready.
+
+Operations of PyTorch write a batch and read it again for each step; this loop writes it once, which is all that
+memory allows. Numba compiles it for the machine it runs on; without Numba there is `Augmentation`, to the same bits.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from alexnet_lab.data.augmentation import Augmentation
+from alexnet_lab.data.buffers import Buffers
+
+log = logging.getLogger(__name__)
+
+_WORTH_COMPILING = 1e9  # bytes of views in an epoch: what takes a second or two to compile is saved within a few
+_SIGNATURE = "void(Array(u1,3,'C',readonly=True),i8[::1],i8[::1],i8[::1],i8[::1],f4[:,:,::1],f4[:,::1],f4[:,:,::1])"
+
+
+def compiled_views(pictures: Any, augmentation: Augmentation, device: torch.device) -> CompiledViews | None:
+    """Views of these pictures by compiled code, or None where `Augmentation` has to make them: on another device, of
+    pictures that are no array in the host's memory, with younger augmentations, for a small collection, or without
+    Numba. The log says which it is on a processor.
+    """
+    if device.type != "cpu":
+        return None
+    if not isinstance(pictures, np.ndarray):
+        reason = "the pictures are in no memory map"
+    elif augmentation.comparison is not None:
+        reason = "it is not the paper's variation alone"
+    elif len(pictures) * 12 * augmentation.crops.crop**2 < _WORTH_COMPILING:
+        reason = "the collection is small"
+    elif _kernel() is None:
+        reason = "Numba is not installed"
+    else:
+        log.info("training pictures are varied by code that Numba compiled")
+        return CompiledViews(pictures, augmentation)
+    log.info("training pictures are varied by PyTorch's operations: %s", reason)
+    return None
+
+
+class CompiledViews:
+    """What `augmentation` makes of pictures uint8 (N, H, H, 3) in the host's memory, to the last bit.
+
+    Computes in the thread that calls it, without Python's lock. Raises ImportError where there is no Numba.
+    """
+
+    def __init__(self, pictures: NDArray[np.uint8], augmentation: Augmentation) -> None:
+        number, side, width, channels = pictures.shape
+        self._pictures = np.asarray(pictures).reshape(number, side, width * channels)
+        self._augmentation, self._memory = augmentation, Buffers(np.float32)
+        self._mean = augmentation.mean.numpy().reshape(2, side, width * channels)
+        kernel = _kernel()
+        if kernel is None:
+            raise ImportError("Numba is not installed")
+        self._vary = kernel
+
+    def __call__(self, samples: Tensor, epoch: int) -> Tensor:
+        """float32 (N, 3, crop, crop) in channels_last layout, for sample numbers int64 (N,)."""
+        if len(samples) and not 0 <= int(samples.min()) <= int(samples.max()) < len(self._pictures):
+            raise IndexError(f"pictures {int(samples.min())} to {int(samples.max())} of {len(self._pictures)}")
+        crop = self._augmentation.crops.crop
+        top, left, mirrored, shift = self._augmentation.variation(samples, epoch)
+        shift = torch.zeros(len(samples), 3) if shift is None else shift
+        views = self._memory.take(len(samples), crop, crop, 3)
+        numbers = (tensor.contiguous().numpy() for tensor in (samples, top, left, mirrored))
+        self._vary(self._pictures, *numbers, self._mean, shift.numpy(), views.view(-1, crop, 3 * crop).numpy())
+        return views.permute(0, 3, 1, 2)
+
+
+@cache
+def _kernel() -> Callable[..., None] | None:
+    """The loop, compiled; None without Numba."""
+    try:
+        import numba
+    except ImportError:
+        return None
+    return numba.njit(_SIGNATURE, nogil=True)(_vary)
+
+
+def _vary(
+    pictures: NDArray[np.uint8],
+    samples: NDArray[np.int64],
+    top: NDArray[np.int64],
+    left: NDArray[np.int64],
+    mirrored: NDArray[np.int64],
+    mean: NDArray[np.float32],
+    shift: NDArray[np.float32],
+    views: NDArray[np.float32],
+) -> None:
+    """Fill views (N, crop, 3 crop) from pictures (M, H, 3 H); mean (2, H, 3 H), as it is and mirrored; shift (N, 3)."""
+    number, rows, values = views.shape
+    backwards = np.empty(values, np.uint8)
+    colors = np.empty(values, np.float32)
+    for i in range(number):
+        start = 3 * left[i]
+        for k in range(values):
+            colors[k] = shift[i, k % 3]
+        for row in range(rows):
+            line = pictures[samples[i], top[i] + row, start : start + values]
+            mean_start = start
+            if mirrored[i]:
+                mean_start = mean.shape[2] - values - start
+                for pixel in range(values // 3):
+                    # Numbers without a sign, as those with one would each be looked at for being negative.
+                    to, source = np.uint64(3 * pixel), np.uint64(values - 3 - 3 * pixel)
+                    backwards[to] = line[source]
+                    backwards[to + np.uint64(1)] = line[source + np.uint64(1)]
+                    backwards[to + np.uint64(2)] = line[source + np.uint64(2)]
+                line = backwards
+            mean_line = mean[mirrored[i], top[i] + row, mean_start : mean_start + values]
+            view = views[i, row]
+            for k in range(values):
+                view[k] = (np.float32(line[k]) - mean_line[k]) + colors[k]
