@@ -106,6 +106,12 @@ class ModelConfig:
     dropout_place: str = knob(
         "after", "drop what fc6 and fc7 give (section 4.2), or before them what they see", choices=("after", "before")
     )
+    dropout_scaling: str = knob(
+        "training",
+        "test: in evaluation all units, times 1 - dropout (section 4.2, the original); "
+        "training: in training those kept, over 1 - dropout (Caffe, torchvision, Keras)",
+        choices=("test", "training"),
+    )
     input_size: int = knob(48, "side of the crop that the network sees", unit="pixels", minimum=1, maximum=4096)
     stored_size: int = knob(
         64, "side of the stored picture that crops come from", unit="pixels", minimum=1, maximum=1024

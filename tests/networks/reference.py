@@ -27,23 +27,27 @@ class Run:
     normalization: bool = True  # False: run 148
     pool_size: int = 3  # 2: run 147, which has one pixel of padding less in conv2 and conv5
     stem_stride: int = 4
+    dropout: float = 0.0  # in fc6 and fc7; the layer files have 0.5
 
 
 class Reference:
     """One step: logits, loss and the gradients of all parameters, in float64.
 
     parameters: as in the project's state dictionary, weights of convolutions (kernels, maps seen, side, side) with
-    the towers' kernels one after the other. x: (N, 3, side, side); labels: (N,) integers.
+    the towers' kernels one after the other. x: (N, 3, side, side); labels: (N,) integers. kept: which units of fc6
+    and fc7 a training step keeps, (N, units) of 0 and 1 each; without it, all are scaled, as at test time.
     """
 
-    def __init__(self, run: Run, parameters: Parameters, x: Array, labels: Array) -> None:
+    def __init__(
+        self, run: Run, parameters: Parameters, x: Array, labels: Array, kept: dict[str, Array] | None = None
+    ) -> None:
         self.run, self.parameters = run, {name: value.astype(np.float64) for name, value in parameters.items()}
         self.gradients: Parameters = {name: np.zeros_like(value) for name, value in self.parameters.items()}
-        self.logits, backward = self._network(x.astype(np.float64))
+        self.logits, backward = self._network(x.astype(np.float64), kept)
         self.loss, gradient = softmax_cross_entropy(self.logits, labels)
         backward(gradient)
 
-    def _network(self, x: Array) -> tuple[Array, Callable[[Array], None]]:
+    def _network(self, x: Array, kept: dict[str, Array] | None) -> tuple[Array, Callable[[Array], None]]:
         run = self.run
         narrow = 1 if run.pool_size == 2 else 0
         towers = [x] * run.towers
@@ -101,6 +105,9 @@ class Reference:
         for name in ("fc6.linear", "fc7.linear"):
             weighted(name, fully_connected, run.communicating)
             each(relu)
+            factors = [1 - run.dropout] * run.towers if kept is None else np.split(kept[name], run.towers, axis=1)
+            remaining = iter(factors)
+            each(lambda x, remaining=remaining: multiply(x, next(remaining)))
         hidden = np.concatenate(towers, 1)
         logits, last = fully_connected(hidden, self.parameters["fc8.weight"], self.parameters["fc8.bias"])
 
@@ -203,6 +210,10 @@ def flatten(x: Array) -> tuple[Array, Backward]:
 
 def fully_connected(x: Array, weight: Array, bias: Array) -> tuple[Array, Callable]:
     return x @ weight.T + bias, lambda dy: (dy @ weight, dy.T @ x, dy.sum(0))
+
+
+def multiply(x: Array, factor: Array | float) -> tuple[Array, Backward]:
+    return x * factor, lambda dy: dy * factor
 
 
 def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[float, Array]:

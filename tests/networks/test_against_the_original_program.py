@@ -24,10 +24,17 @@ RUNS = {
 }
 
 
-def compare(knobs: dict, run: Run, dtype: torch.dtype, pictures: int = 3, layout=torch.contiguous_format) -> float:
+def compare(
+    knobs: dict,
+    run: Run,
+    dtype: torch.dtype,
+    pictures: int = 3,
+    layout=torch.contiguous_format,
+    training: bool = True,
+) -> float:
     """The largest relative difference between ours and the reference: loss, logits and each parameter's gradient."""
     torch.manual_seed(1)
-    network = AlexNet(7, **INITIAL, **knobs)
+    network = AlexNet(7, **INITIAL | knobs).train(training)
     side = knobs["input_size"]
     contrast = 60 if knobs.get("lrn", True) else 1  # without LRN signals are not held back, and softmax saturates
     x, labels = contrast * torch.randn(pictures, 3, side, side), torch.arange(pictures) % 7
@@ -37,10 +44,16 @@ def compare(knobs: dict, run: Run, dtype: torch.dtype, pictures: int = 3, layout
     network, x = network.to(dtype=dtype, memory_format=layout), x.to(dtype=dtype, memory_format=layout)
     parameters = {name: value.double().numpy() for name, value in network.state_dict().items()}
 
+    kept: dict[str, np.ndarray] = {}
+    for name in ("fc6", "fc7"):
+        layer = getattr(network, name)
+        layer.dropout.register_forward_hook(
+            lambda module, args, y, name=name: kept.update({f"{name}.linear": (y != 0).double().numpy()})
+        )  # what is 0 before, may count as dropped: neither it nor its gradient comes through
     logits = network(x)
     loss = F.cross_entropy(logits, labels)
     loss.backward()
-    reference = Reference(run, parameters, x.double().numpy(), labels.numpy())
+    reference = Reference(run, parameters, x.double().numpy(), labels.numpy(), kept if training else None)
 
     pairs = {name: (parameter.grad, reference.gradients[name]) for name, parameter in network.named_parameters()}
     pairs |= {"loss": (loss, np.array(reference.loss)), "logits": (logits, reference.logits)}
@@ -58,6 +71,18 @@ def compare(knobs: dict, run: Run, dtype: torch.dtype, pictures: int = 3, layout
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels_last"])
 def test_every_run_of_the_original_program(knobs, run, dtype, limit, layout) -> None:
     assert compare(SMALL | knobs, dataclasses.replace(run, stem_stride=2), dtype, layout=layout) < limit
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_dropout_of_training_and_of_test(name: str) -> None:
+    """In training half the units of fc6 and fc7 are 0 and the others as they are; at test time all are halved."""
+    knobs, run = RUNS[name]
+    knobs, run = SMALL | knobs | {"dropout": 0.5}, dataclasses.replace(run, stem_stride=2, dropout=0.5)
+    assert compare(knobs, run, torch.float64, training=True) < 1e-9
+    assert compare(knobs, run, torch.float64, training=False) < 1e-9
+    inverted = knobs | {"dropout_scaling": "training"}
+    assert compare(inverted, run, torch.float64, training=True) > 0.1
+    assert compare(inverted, run, torch.float64, training=False) > 0.1
 
 
 @pytest.mark.parametrize(

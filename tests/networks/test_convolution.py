@@ -124,7 +124,7 @@ def test_a_network_learns_as_with_torchs_convolutions(monkeypatch) -> None:
     """The same losses, step for step, from the same start with the same dropout."""
     torch.manual_seed(0)
     pixels, labels = 60 * torch.randn(16, 3, 224, 224), torch.arange(16) % 4
-    start = AlexNet(4, units=(512, 512)).to(memory_format=torch.channels_last)
+    start = AlexNet(4, units=(512, 512), dropout_scaling="training").to(memory_format=torch.channels_last)
 
     def losses() -> list[float]:
         network = copy.deepcopy(start)

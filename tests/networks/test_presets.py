@@ -87,6 +87,13 @@ def test_caffes_start() -> None:
     assert float(network.fc6.linear.weight.detach().std()) == pytest.approx(0.005, rel=0.05)
 
 
+def test_who_scales_for_dropout_at_test_time() -> None:
+    """The program of 2012 and the paper; those that came after them scale in training."""
+    presets = ("alexnet", "alexnet_paper", "alexnet_caffe", "alexnet_torchvision", "alexnet_keras")
+    scaling = {name: composed(f"model={name}").model.dropout_scaling for name in presets}
+    assert [name for name in presets if scaling[name] == "test"] == ["alexnet", "alexnet_paper"]
+
+
 def test_the_papers_alpha_is_not_divided() -> None:
     paper = built("model=alexnet_paper", "model.width=0.125")
     assert paper.conv1.lrn.constants.alpha / paper.conv1.lrn.constants.size == pytest.approx(1e-4)

@@ -141,6 +141,22 @@ def test_dropout_before_and_after() -> None:
         assert network.fc6.dropout.p == 0.3
 
 
+def test_dropout_scaled_in_training_or_at_test() -> None:
+    """The same units are dropped; in evaluation both expect of the next layer what they gave it in training."""
+    x = torch.randn(4, 50_000)
+    for rate in (0.0, 0.3, 0.5):
+        scaled_at_test = AlexNet(6, **MINI, dropout=rate, dropout_scaling="test").fc6.dropout
+        scaled_in_training = AlexNet(6, **MINI, dropout=rate, dropout_scaling="training").fc6.dropout
+        torch.manual_seed(0)
+        y = scaled_at_test(x)
+        assert set((y / x).unique().tolist()) == ({0.0, 1.0} if rate else {1.0})
+        assert float((y == 0).double().mean()) == pytest.approx(rate, abs=0.01)
+        torch.manual_seed(0)
+        assert torch.allclose(scaled_in_training(x) * (1 - rate), y)
+        assert torch.equal(scaled_at_test.eval()(x), x * (1 - rate))
+        assert torch.equal(scaled_in_training.eval()(x), x)
+
+
 def test_switches_combine() -> None:
     """Every pair of values of any two switches occurs in one of these networks, drawn from all combinations."""
     values = {
@@ -154,6 +170,7 @@ def test_switches_combine() -> None:
         "layer_order": tuple(LAYER_ORDERS),
         "activation": tuple(ACTIVATIONS),
         "dropout_place": ("after", "before"),
+        "dropout_scaling": ("test", "training"),
         "stem_padding": ("ceiling", "none", "2"),
         "initialization": ("normal", "glorot", "pytorch"),
     }

@@ -37,14 +37,18 @@ ALEXNETS = {
 # The document's table of what changes in its script.
 CONV1 = "lrn(conv2d(nn.ZeroPad2d((0, 3, 0, 3))(x), *w[0:2], stride=4)), 3, 2).relu()"
 PAPERS = {"x / (1 + 1e-3 * nn.AvgPool2d(5, 1, 2)(x * x)) ** 0.75, 3, 2": "x, 3, 2"}  # nothing within maps
+SCALED_IN_TRAINING = {".relu() / 2 @": ".relu() @"}
 SCRIPT_CHANGES = {
     "alexnet": {},
     "alexnet_caffe": PAPERS
+    | SCALED_IN_TRAINING
     | {CONV1: "lrn(conv2d(x, *w[0:2], stride=4).relu()), 3, 2)", "x.chunk(2, 1)": "x.chunk(1, 1)", "2.0)": "1.0)"},
     "alexnet_torchvision": PAPERS
+    | SCALED_IN_TRAINING
     | {CONV1: "conv2d(x * 0.01735, *w[0:2], stride=4, padding=2).relu(), 3, 2)"}
     | {"groups=2": "groups=1", "= lrn(": "= ("},
-    "mini": {"3, 0, 3))(x), *w[0:2], stride=4": "1, 0, 1))(x / 64), *w[0:2], stride=2", "1e-4": "0.0064"},
+    "mini": SCALED_IN_TRAINING
+    | {"3, 0, 3))(x), *w[0:2], stride=4": "1, 0, 1))(x / 64), *w[0:2], stride=2", "1e-4": "0.0064"},
 }
 
 

@@ -74,6 +74,29 @@ class TowerLinear(nn.Module):
         return f"in_features={self.weight.shape[1] * self.towers}, out_features={len(self.bias)}, towers={self.towers}"
 
 
+class DropoutScaledAtTest(nn.Module):
+    """Dropout as section 4.2 has it: in training each number is kept or 0, in evaluation all are times 1 - p.
+
+    nn.Dropout divides by 1 - p in training instead. A network says the same of pictures with either, once the next
+    layer's weights are multiplied by 1 - p, but it does not learn the same: from the same initial weights, what
+    nn.Dropout passes on in training is 1 / (1 - p) times as large.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x * (1.0 - self.p)
+        return x * torch.empty_like(x).bernoulli_(1.0 - self.p)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+DROPOUTS: dict[str, Callable[[float], nn.Module]] = {"test": DropoutScaledAtTest, "training": nn.Dropout}
+
 WEIGHTED = (nn.Conv2d, nn.Linear, TowerLinear)
 
 
@@ -112,6 +135,7 @@ class AlexNet(nn.Module):
         activation: str = "relu",
         dropout: float = 0.5,
         dropout_place: str = "after",
+        dropout_scaling: str = "test",
         input_size: int = 224,
         pixel_scale: float = 1.0,
         stem_kernel_size: int = 11,
@@ -162,7 +186,7 @@ class AlexNet(nn.Module):
             linear = nn.Linear(seen, units) if joined == 1 else TowerLinear(seen, units, joined)
             seen = units
             layers = {"linear": linear, "activation": ACTIVATIONS[activation]()}
-            drop = {"dropout": nn.Dropout(dropout)}
+            drop = {"dropout": DROPOUTS[dropout_scaling](dropout)}
             return nn.Sequential(OrderedDict(drop | layers if dropout_place == "before" else layers | drop))
 
         self.pixel_scale = pixel_scale
