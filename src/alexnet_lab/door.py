@@ -15,7 +15,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict
 
 from alexnet_lab import command_line
-from alexnet_lab.config import GROUPS, RunConfig
+from alexnet_lab.config import GROUPS, RunConfig, TrainerConfig
 from alexnet_lab.config_checks import typed
 from alexnet_lab.data.parallel import usable_cores
 from alexnet_lab.errors import UserError
@@ -37,12 +37,31 @@ class DoorCheck(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         with command_line.one_line_errors():
+            _check_started_once()
+            if not config.hydra.run.dir:
+                raise UserError("hydra.run.dir=: must name a folder")
             folder = Path(str(config.hydra.run.dir))
             check_job(config, folder)
             if hold_for_life(folder):
                 for place in (folder, folder / "checkpoints"):
                     remove_unfinished(place)
         os.environ.update(lifeline.environment())  # for the other ranks, which this process starts
+
+
+class OneAtATime(Callback):
+    """Refuses -m for a program that has no sweeps, before Hydra makes folders for one."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        command_line.fail("-m: only src/train.py has sweeps; name one collection at a time")
+
+
+def _check_started_once() -> None:
+    copies = os.environ.get("SLURM_STEP_NUM_TASKS", "1")
+    if copies != "1" and not ({"RANK", "NODE_RANK"} & set(os.environ)):  # of torchrun, or of who starts ranks by hand
+        raise UserError(
+            f"srun has started this run {copies} times; say srun --ntasks=1 and trainer=ddp trainer.devices=N, which "
+            "starts its own processes"
+        )
 
 
 def check_job(config: DictConfig, folder: Path = RUNS) -> RunConfig:
@@ -73,21 +92,21 @@ def _check_switches(overrides: Iterable[str]) -> None:
 
 def check_machine(run: RunConfig, folder: Path = RUNS) -> None:
     """Raise UserError where this machine lacks what the run needs: devices, memory, pictures, space, permission."""
-    _check_devices(run)
+    check_devices(run.trainer)
     parameters = estimated_parameters(run.model, run.data.num_classes or CLASSES_IF_UNKNOWN)
     _check_memory(run, parameters)
     for place in (folder, Path(run.data.store_root)):
-        _check_writable(place)
+        check_writable(place)
     _check_pictures(run)
     _check_space(folder, BYTES_ON_DISK * parameters, "checkpoints")
 
 
-def _check_devices(run: RunConfig) -> None:
-    choice = run.trainer
-    if choice.num_nodes > 1 and not ({"MASTER_ADDR", "SLURM_JOB_ID"} & set(os.environ)):
+def check_devices(choice: TrainerConfig) -> None:
+    """Raise UserError where this machine has fewer devices than are asked for."""
+    if choice.num_nodes > 1 and "MASTER_ADDR" not in os.environ:
         raise UserError(
             f"trainer.num_nodes={choice.num_nodes}: set MASTER_ADDR, MASTER_PORT and NODE_RANK on each machine, "
-            "or start the run under Slurm"
+            "or start the run with torchrun"
         )
     gpus = 0
     if choice.accelerator == "gpu" or (choice.accelerator == "auto" and choice.devices > 1):
@@ -95,13 +114,11 @@ def _check_devices(run: RunConfig) -> None:
 
         gpus = torch.cuda.device_count()
     if (choice.accelerator == "gpu" or gpus) and gpus < choice.devices:
-        raise UserError(
-            f"trainer.devices={choice.devices}: this machine has {gpus} GPUs; choose trainer=cpu, or fewer devices"
-        )
+        raise UserError(f"{choice.devices} devices: this machine has {gpus} GPUs; choose the cpu, or fewer devices")
     most = max(FEWEST_CPU_PROCESSES, CPU_PROCESSES_A_CORE * usable_cores())
     if not gpus and choice.devices > most:
         raise UserError(
-            f"trainer.devices={choice.devices}: this machine has {usable_cores()} cores; {most} processes are the most"
+            f"{choice.devices} devices: this machine has {usable_cores()} cores; {most} processes are the most"
         )
 
 
@@ -115,7 +132,8 @@ def _check_memory(run: RunConfig, parameters: int) -> None:
         )
 
 
-def _check_writable(place: Path) -> None:
+def check_writable(place: Path) -> None:
+    """Raise UserError where neither the place nor the nearest folder above it that is there may be written."""
     there = _nearest(place)
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise UserError(f"{there}: may not be written; start from another folder or change its permissions")

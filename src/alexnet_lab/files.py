@@ -33,13 +33,6 @@ def write_bytes(path: Path, *parts: bytes | memoryview, durable: bool = True) ->
         beside.unlink(missing_ok=True)
 
 
-def remove_left_overs(*folders: Path) -> None:
-    """Remove what a writer that was killed has left beside the files of these folders, where nobody else writes."""
-    for folder in folders:
-        for beside in folder.glob(".*.[0-9]*"):
-            beside.unlink(missing_ok=True)
-
-
 def write_text(path: Path, text: str, *, durable: bool = True) -> None:
     """Write a text in UTF-8, whole or not at all."""
     write_bytes(path, text.encode("utf-8"), durable=durable)

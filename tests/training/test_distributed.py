@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,27 @@ def test_two_devices_train_as_one_does(program, small, tmp_path: Path) -> None:
     assert configurations[0] == configurations[1]
     seeds = [int(re.search("draws the first step's dropout from seed (\\d+)", log)[1]) for log in logs]
     assert seeds[0] % 2**32 != seeds[1] % 2**32  # torch's generator on the CPU looks at these bits alone
+
+
+def test_two_machines_share_a_run(small, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    two = ("trainer=ddp", "trainer.devices=1", "trainer.num_nodes=2", "trainer.accelerator=cpu")
+    overrides = (*small, *two, "hydra.run.dir=run")
+    machines = [
+        subprocess.Popen(
+            [sys.executable, str(SOURCE / "train.py"), *overrides],
+            cwd=tmp_path,
+            env=one_thread() | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": str(number)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in (0, 1)
+    ]
+    said = [machine.communicate(timeout=HANG)[1] for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], said
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["hardware"]["devices"] == 2
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -21,8 +21,10 @@ LIMIT = 40  # seconds that a rank waits for the other, which a slow machine may 
 TWO_RANKS = (*TINY, "trainer=ddp", "trainer.devices=2", f"trainer.collective_timeout={LIMIT}")
 
 
-def start(folder: Path, store_root: Path, *overrides: str) -> subprocess.Popen[str]:
-    command = [sys.executable, str(SOURCE / "train.py"), *TWO_RANKS, f"data.store_root={store_root}", *overrides]
+def start(
+    folder: Path, store_root: Path, *overrides: str, common: tuple[str, ...] = TWO_RANKS
+) -> subprocess.Popen[str]:
+    command = [sys.executable, str(SOURCE / "train.py"), *common, f"data.store_root={store_root}", *overrides]
     return subprocess.Popen(
         [*command, f"hydra.run.dir={folder}"],
         cwd=folder.parent,
@@ -71,6 +73,20 @@ def test_a_run_survives_whatever_happens_to_either_rank(store_root: Path, tmp_pa
     assert start(parts, store_root, *more).wait(HANG) == 0
     assert outcome(parts) == outcome(whole)
     assert json.loads((parts / "result.json").read_text())["steps"] == 5 * STEPS
+
+
+def test_running_statistics_are_those_of_rank_zero(store_root: Path, tmp_path: Path) -> None:
+    """Batch normalization's, which differ from rank to rank, decide what validation measures."""
+    common = tuple(text for text in TWO_RANKS if not text.startswith("model."))
+    common += ("model=resnet18", "model.input_size=32", "model.stored_size=64", "optim=mini", "optim.epochs=2")
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert start(whole, store_root, common=common).wait(HANG) == 0
+    run = start(parts, store_root, common=common)
+    wait_for(lambda: steps(parts) > 2)
+    run.send_signal(signal.SIGTERM)
+    assert run.wait(HANG) == 75
+    assert start(parts, store_root, common=common).wait(HANG) == 0
+    assert outcome(parts)["rows"] == outcome(whole)["rows"]
 
 
 @pytest.mark.parametrize("rank", [0, 1])

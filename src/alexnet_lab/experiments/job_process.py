@@ -15,6 +15,7 @@ from typing import IO
 
 from alexnet_lab.errors import PREEMPTED_EXIT_CODE, UserError
 from alexnet_lab.experiments import lifeline
+from alexnet_lab.experiments.run_folders import run_dir
 from alexnet_lab.experiments.run_lock import HANDED_DOWN, RunLock
 from alexnet_lab.files import write_json
 
@@ -24,7 +25,7 @@ OUTPUT = "output.log"
 # What a process that belongs to some other distributed job would leave behind.
 RANK_VARIABLES = (
     "LOCAL_RANK", "RANK", "GROUP_RANK", "NODE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE",
-    "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED",
+    "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID",
 )  # fmt: skip
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -71,7 +72,7 @@ def start(job: Job, lock: RunLock, threads: int, gpus: list[str]) -> JobProcess:
     if gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     write_json(job.folder / "progress.json", {"state": "starting"}, durable=False)
-    command = [sys.executable, str(TRAIN), *job.overrides, f"hydra.run.dir='{job.folder}'"]
+    command = [sys.executable, str(TRAIN), *job.overrides, run_dir(job.folder)]
     with _output(job.folder) as output:
         process = subprocess.Popen(
             command,

@@ -25,6 +25,14 @@ def readable(text: str) -> str:
     return name or "default"
 
 
+def run_dir(folder: Path) -> str:
+    """The override that names a run's folder, quoted where Hydra has to be told where the name ends."""
+    name = str(folder)
+    if not re.fullmatch(r"[A-Za-z0-9_./+-]+", name):
+        name = "'" + name.replace("'", "\\'") + "'"
+    return f"hydra.run.dir={name}"
+
+
 def job_name(variant: str, overrides: Sequence[str]) -> str:
     """The folder's name for a variant ("" for none) with these overrides: no-lrn_seed-0, model.lrn-true_seed-0."""
     kept = [text for text in overrides if text.split("=", 1)[0].lstrip("+~") not in NOT_IN_NAMES]

@@ -75,7 +75,7 @@ def hold_for_life(folder: Path) -> bool:
     need none, and are told False. Raises UserError where another process runs the folder.
     """
     handed_down = os.environ.pop(HANDED_DOWN, "")
-    if any(os.environ.get(rank, "0") != "0" for rank in _RANKS):
+    if not is_rank_zero():
         return False
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -92,6 +92,11 @@ def hold_for_life(folder: Path) -> bool:
         lock = taken
     _held_for_life.append(lock)
     return True
+
+
+def is_rank_zero() -> bool:
+    """Whether this process is the first of a run, as far as the environment tells, before the ranks have met."""
+    return all(os.environ.get(rank, "0") == "0" for rank in _RANKS)
 
 
 def holder(folder: Path) -> str | None:

@@ -67,7 +67,8 @@ class Checkpoints(CheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        return self._found or checkpoint_file.read(Path(path))
+        found, self._found = self._found, {}  # as large as the network: not to be kept while the run goes on
+        return found or checkpoint_file.read(Path(path))
 
     def remove_checkpoint(self, path: Any) -> None:
         Path(path).unlink(missing_ok=True)

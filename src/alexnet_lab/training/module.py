@@ -76,6 +76,12 @@ class Classifier(lightning.LightningModule):
         self.train_top1.update(logits.detach(), batch.labels)
         return loss
 
+    def on_validation_start(self) -> None:
+        # Each rank has its own running statistics of batch normalization; a checkpoint holds rank zero's.
+        if self.trainer.world_size > 1:
+            for buffer in self.network.buffers():
+                torch.distributed.broadcast(buffer, 0)
+
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         logits = self.network(self.augmentation(batch.images, batch.samples, self.current_epoch))
         self.val_loss.update(F.cross_entropy(logits, batch.labels), len(batch.labels))

@@ -15,6 +15,7 @@ from typing import NoReturn
 
 import torch
 import torch.distributed as dist
+from lightning.fabric.plugins.environments import ClusterEnvironment, LightningEnvironment, TorchElasticEnvironment
 
 from alexnet_lab.command_line import EXIT_USER_ERROR, say
 from alexnet_lab.training.log_file import to_log_file
@@ -23,6 +24,14 @@ log = logging.getLogger(__name__)
 
 RANK_ZERO = "ALEXNET_LAB_RANK_ZERO"  # tells a rank the process that has started it
 CONNECTION_WORDS = ("gloo", "nccl", "timed out", "connection", "socket", "process group")
+
+
+def cluster_environment() -> ClusterEnvironment:
+    """Who starts the ranks: torchrun, where it has started this process; otherwise the first process of a machine.
+
+    Lightning would take the shell of a Slurm job for one of several ranks, and wait for the others.
+    """
+    return TorchElasticEnvironment() if TorchElasticEnvironment.detect() else LightningEnvironment()
 
 
 class Ranks:
@@ -35,7 +44,7 @@ class Ranks:
     def __init__(self, folder: Path, timeout: float) -> None:
         self.folder, self.timeout, self.rank, self.size = folder, timeout, 0, 1
         self.grace = max(5.0, min(30.0, timeout / 10))  # seconds between the first rank to notice and the last
-        self.started: list[subprocess.Popen[bytes]] = []  # by rank zero, ranks 1, 2, ... of its machine
+        self.started: list[subprocess.Popen[bytes]] = []  # by the first rank of a machine: its others
         self.parent = os.getppid()
         self.follows = os.environ.get(RANK_ZERO) == str(self.parent)  # whether rank zero has started this process
         self._group: dist.ProcessGroup | None = None
@@ -90,8 +99,8 @@ class Ranks:
         fates = [f"rank {rank} {self._fate(rank, in_time)}" for rank in self._unmarked()]
         self._told = " and ".join(fates) or "the connection between the ranks broke"
         for rank in alive:
-            if 0 < rank <= len(self.started):
-                self.started[rank - 1].kill()
+            if process := self._started_here(rank):
+                process.kill()
             elif rank == 0 and self.follows:
                 # What rank zero would say and do has to be done here; without it this process ends too.
                 end_program(f"{self._told}; the same command continues from the last checkpoint", [self.parent])
@@ -120,19 +129,25 @@ class Ranks:
     def _unmarked(self) -> list[int]:
         return [rank for rank in range(self.size) if not self._mark(rank).exists()]
 
+    def _started_here(self, rank: int) -> subprocess.Popen[bytes] | None:
+        number = rank - self.rank - 1  # the first process of a machine has started the ranks that follow its own
+        return self.started[number] if 0 <= number < len(self.started) else None
+
     def _lives(self, rank: int) -> bool:
         """As far as this process can know: rank zero knows of those that it started, they know of it."""
-        if 0 < rank <= len(self.started):
-            return self.started[rank - 1].poll() is None
+        if process := self._started_here(rank):
+            return process.poll() is None
         return rank != 0 or os.getppid() == self.parent
 
     def _fate(self, rank: int, in_time: bool) -> str:
-        code = self.started[rank - 1].poll() if 0 < rank <= len(self.started) else None
+        process = self._started_here(rank)
+        code = process.poll() if process else None
         if code is None:
             return "has ended" if in_time else f"did not come within {self.timeout:g} s (trainer.collective_timeout)"
         if code < 0:
             return f"was ended by {signal.Signals(-code).name}"
-        return f"has ended (exit code {code}): train_ddp_process_{rank}.log says why"
+        log_file = self.folder / f"train_ddp_process_{rank}.log"
+        return f"has ended (exit code {code})" + (f": {log_file.name} says why" if log_file.exists() else "")
 
     def _reduce(self, numbers: list[int], operation: dist.ReduceOp.RedOpType) -> list[int]:
         if self._group is None:

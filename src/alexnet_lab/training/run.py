@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shlex
 import sys
 import time
@@ -17,7 +16,9 @@ from omegaconf import OmegaConf
 from alexnet_lab.config import RunConfig
 from alexnet_lab.data.module import PictureData
 from alexnet_lab.errors import PREEMPTED_EXIT_CODE, Preempted, UserError
-from alexnet_lab.files import remove_left_overs, write_json, write_text
+from alexnet_lab.experiments.run_folders import run_dir
+from alexnet_lab.experiments.run_lock import is_rank_zero
+from alexnet_lab.files import write_json, write_text
 from alexnet_lab.tracking.tracker import make_tracker
 from alexnet_lab.training.build import build_network
 from alexnet_lab.training.checkpoints import Checkpoints
@@ -53,7 +54,7 @@ def train(run: RunConfig, folder: Path, overrides: list[str]) -> None:
         _refuse_if_different(folder, result["config"], run)
         log.info("%s is complete: top-1 error %.2f %%", folder, 100 * result["metrics"]["val_top1_error"])
         return
-    command = shlex.join(["python", "src/train.py", *overrides, f"hydra.run.dir={folder}"])
+    command = shlex.join(["python", "src/train.py", *overrides, run_dir(folder)])
     ranks = Ranks(folder, run.trainer.collective_timeout)
     try:
         with one_line_troubles(run, ranks, command):
@@ -77,14 +78,14 @@ def _train(
     started: float,
 ) -> None:
     resolved = OmegaConf.to_yaml(OmegaConf.structured(run))
-    rank = int(os.environ.get("NODE_RANK", "0")) * run.trainer.devices + int(os.environ.get("LOCAL_RANK", "0"))
     log.info("configuration:\n%s", resolved)
     checkpoints = Checkpoints(folder)
     begun = checkpoints.find()
+    continues = begun is not None
     if begun is not None:
         _refuse_if_different(folder, begun["configuration"], run)
-    if rank == 0:
-        remove_left_overs(folder, checkpoints.folder)
+        del begun  # as large as the network
+    if is_rank_zero():
         write_text(folder / "config.yaml", resolved)
         write_json(folder / "progress.json", {"state": "preparing"}, durable=False)
 
@@ -106,9 +107,7 @@ def _train(
     record.tell = tracker.row
     trainer = make_trainer(run.trainer, [record, continuation], checkpoints, tracker, ranks)
     try:
-        trainer.fit(
-            classifier, datamodule=data, ckpt_path=checkpoints.folder if begun is not None else None, weights_only=True
-        )
+        trainer.fit(classifier, datamodule=data, ckpt_path=checkpoints.folder if continues else None, weights_only=True)
     finally:
         checkpoints.wait()
         record.close()

@@ -57,7 +57,7 @@ class RunRecord(Callback):
         self.images = 0
         self.history: list[dict[str, float]] = []
         self._file: GrowingFile | None = None
-        self._epoch_started = self._shown = self._tick = 0.0
+        self._shown = self._tick = 0.0
 
     @property
     def images_per_second(self) -> float:

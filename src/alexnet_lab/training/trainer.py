@@ -11,6 +11,7 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.fabric.utilities.distributed import _set_num_threads_if_needed
 from lightning.pytorch.callbacks import Callback, RichModelSummary, RichProgressBar
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
@@ -18,7 +19,7 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from alexnet_lab.config import TrainerConfig
 from alexnet_lab.tracking.tracker import Tracker
 from alexnet_lab.training.checkpoints import Checkpoints
-from alexnet_lab.training.ranks import RANK_ZERO, Ranks
+from alexnet_lab.training.ranks import RANK_ZERO, Ranks, cluster_environment
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ def make_trainer(
         max_epochs=choice.max_epochs,
         deterministic=choice.deterministic,
         callbacks=callbacks,
-        plugins=[checkpoints],
+        plugins=[checkpoints, cluster_environment()],
         logger=tracker.logger,
         log_every_n_steps=choice.log_every_n_steps,
         default_root_dir=checkpoints.folder.parent,
@@ -93,6 +94,7 @@ class Launcher(_SubprocessScriptLauncher):
             os.environ[RANK_ZERO] = str(os.getpid())
             self._call_children_scripts()
             self.ranks.follow(self.procs)
+        _set_num_threads_if_needed(num_processes=self.num_processes)
         return function(*args, **kwargs)
 
 
