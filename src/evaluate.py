@@ -10,13 +10,17 @@ data.root=DIR          where the pictures are now, if they have moved; data.stor
 out=DIR                where the files go; else RUN/evaluation/, of several runs runs/ensembles/
 """
 
+import os
 import sys
 import time
 
 from alexnet_lab import command_line
-from alexnet_lab.arguments import choice, path, read_arguments
+from alexnet_lab.arguments import choice, path, read_arguments, whole_number
+from alexnet_lab.config import TrainerConfig
+from alexnet_lab.door import check_devices, check_writable
 from alexnet_lab.errors import UserError
-from alexnet_lab.evaluation.request import count, default_folder, run_folders
+from alexnet_lab.evaluation.request import default_folder, run_folders
+from alexnet_lab.experiments import lifeline
 
 KEYS = {
     "run": None,
@@ -36,10 +40,15 @@ def evaluate() -> None:
     views, checkpoint = choice("views", asked["views"], ("centre", "ten-crop")), asked["checkpoint"]
     choice("checkpoint", checkpoint, ("last", "best"))
     choice("accelerator", asked["accelerator"], ("auto", "cpu", "gpu"))
-    devices = count("devices", asked["devices"])
+    os.environ.update(lifeline.environment())  # for the other ranks, which this process starts
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # they would warn that this one has ended
+    devices = whole_number("devices", asked["devices"], 1, 1024)
+    check_devices(TrainerConfig(accelerator=asked["accelerator"], devices=devices))
     folder = path(asked["out"]) if asked["out"] else default_folder(runs, views, checkpoint)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"out={folder}: is a file; name a folder")
+    check_writable(folder)
+    command_line.stop_when_asked("nothing was written")
     moved = {key: asked[key] for key in ("data.root", "data.store_root") if asked[key]}
 
     from alexnet_lab.evaluation import evaluator, report  # here, because torch takes seconds to load
@@ -59,4 +68,5 @@ def evaluate() -> None:
 
 
 if __name__ == "__main__":
+    lifeline.follow_parent()
     command_line.help_or_run(evaluate, __doc__)

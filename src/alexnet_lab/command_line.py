@@ -27,6 +27,7 @@ from alexnet_lab.errors import PREEMPTED_EXIT_CODE, Preempted, UserError
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+ASKS_TO_END = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 LONGEST_WORD = 8192  # characters; the longest path has 4096
 LONGEST_KEY = 200
 DEEPEST_WORD = 20  # brackets within brackets
@@ -36,7 +37,7 @@ LONGEST_LINE = 600  # characters of an error
 def help_or_run(entry_point: Callable[[], Any], description: str) -> None:
     """`run`, or what the program does where that is asked for; for the entry points that are not Hydra's."""
     if {"-h", "--help"} & set(sys.argv[1:]):
-        print(description.strip())
+        run(lambda: print(description.strip(), flush=True))
     else:
         run(entry_point)
 
@@ -54,9 +55,24 @@ def run(entry_point: Callable[[], Any]) -> None:
         entry_point()
 
 
+def stop_when_asked(text: str) -> None:
+    """From now on a program that is asked to end raises Preempted, once, with what that means for its work.
+
+    Ranks other than zero wait for rank zero, whose end they follow.
+    """
+
+    def stop(number: int, frame: object) -> None:
+        for other in ASKS_TO_END:
+            signal.signal(other, signal.SIG_IGN)
+        raise Preempted(f"ended by {signal.Signals(number).name}; {text}")
+
+    for number in ASKS_TO_END:
+        signal.signal(number, stop if os.environ.get("LOCAL_RANK", "0") == "0" else signal.SIG_IGN)
+
+
 def leave_when_asked() -> None:
     """Until there is something to be kept, a program that is asked to end just ends, with the code that says so."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+    for number in ASKS_TO_END:
         signal.signal(number, _leave)
 
 
@@ -68,11 +84,12 @@ def _leave(number: int, frame: object) -> None:
 def check_arguments(arguments: list[str]) -> None:
     """Raise UserError for words that no file, log or parser takes: not UTF-8, with control characters, endless.
 
-    And for two of Hydra's own: one unpickles a file, which can run code, and one takes the door out of its frame.
+    And for three of Hydra's own: one unpickles a file, which can run code, one takes the door out of its frame, and
+    one takes a group away, which would leave a network that is not the preset whose name it has.
     """
     for word in arguments:
         shown = ascii(word[:60])
-        if word.startswith("--exp") or word.lstrip("+~").startswith("hydra.callbacks"):
+        if word.startswith("--exp") or word.lstrip("+~").startswith("hydra.callbacks") or word.startswith("~"):
             raise UserError(f"{shown}: is not available here")
         if len(word) > LONGEST_WORD:
             raise UserError(f"{shown}...: has {len(word)} characters; {LONGEST_WORD} are the most that can be meant")

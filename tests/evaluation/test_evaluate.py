@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +19,8 @@ from PIL import Image
 from alexnet_lab.errors import UserError
 from alexnet_lab.evaluation.members import load_members
 from alexnet_lab.weights.run_folder import load_run
-from conftest import SMALL, SOURCE, Program, one_thread
+from conftest import HANG, SMALL, SOURCE, Program, one_thread
+from processes import begin, children_of, wait_for, working_in
 
 PICTURES = 7 * 7
 
@@ -98,7 +101,9 @@ def test_what_cannot_be_evaluated_is_refused_in_one_line(
         ([f"run={runs[0]}", "views=five-crop"], "views=five-crop: must be one of centre, ten-crop"),
         ([f"run=[{runs[0]},{runs[0]}]"], "twice"),
         (["run=[]"], "names no run folder"),
-        ([f"run={runs[0]}", "devices=0"], "devices=0: must be a whole number of at least 1"),
+        ([f"run={runs[0]}", "devices=0"], "devices=0: must be a whole number from 1 to 1024"),
+        ([f"run={runs[0]}", "devices=1000", "accelerator=cpu"], "processes are the most"),
+        ([f"run={runs[0]}", "out=/dev/null/x"], "may not be written"),
     ):
         answer = program("evaluate.py", *arguments)
         assert (answer.returncode, answer.stdout) == (2, "")
@@ -125,6 +130,28 @@ def test_what_cannot_be_evaluated_is_refused_in_one_line(
     (other / "config.yaml").write_text(config.replace("collection_seed: 0", "collection_seed: 1"))
     with pytest.raises(UserError, match="was validated on other pictures than"):
         load_members([runs[0], other], "last", {})
+
+
+@pytest.mark.parametrize(
+    ("rank", "number", "code", "said"),
+    [
+        (0, signal.SIGTERM, 75, "ended by SIGTERM; nothing was written"),
+        (1, signal.SIGKILL, 2, "error: rank 1 was ended by SIGKILL"),
+    ],
+)
+def test_an_evaluation_ends_as_a_whole_and_says_why(
+    rank: int, number: signal.Signals, code: int, said: str, runs: list[Path], tmp_path: Path
+) -> None:
+    asked = (f"run={runs[0]}", "devices=2", "accelerator=cpu", "out=answers")
+    evaluation = begin("evaluate.py", *asked, folder=tmp_path)
+    wait_for(lambda: children_of(evaluation.pid))
+    os.kill([evaluation.pid, *children_of(evaluation.pid)][rank], number)
+    stderr = evaluation.communicate(timeout=HANG)[1]
+    assert evaluation.returncode == code
+    assert stderr.startswith(f"{said}\n")
+    assert "Traceback" not in stderr
+    wait_for(lambda: not working_in(tmp_path))
+    assert not list(tmp_path.iterdir())
 
 
 def test_both_checkpoints_can_be_asked_for_and_pictures_may_have_moved(runs: list[Path], tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ import time
 import warnings
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, RichProgressBar
-from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 
 from alexnet_lab.data.batches import EvaluationBatches
@@ -23,9 +23,12 @@ from alexnet_lab.errors import UserError
 from alexnet_lab.evaluation.counts import Counts
 from alexnet_lab.evaluation.members import Member
 from alexnet_lab.evaluation.views import places, probabilities
+from alexnet_lab.training.ranks import Ranks, cluster_environment
+from alexnet_lab.training.trainer import DistributedDataParallel
 
 BATCH = 128  # pictures; each view is a batch of its own
 SECONDS_BETWEEN_LINES = 15.0
+TIMEOUT = 1800  # seconds that a rank waits for the others
 
 
 class Evaluator(lightning.LightningModule):
@@ -97,16 +100,22 @@ def evaluate(
     on_screen = sys.stderr.isatty()
     evaluator = Evaluator(members, store, views)
     evaluator.networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    strategy: Any = "auto"
+    if devices > 1:  # the ranks never meet: one that ends before the others ends the evaluation
+        strategy = DistributedDataParallel(Ranks(Path(), TIMEOUT), timeout=timedelta(seconds=TIMEOUT))
     trainer = lightning.Trainer(
         accelerator=accelerator,
         devices=devices,
-        strategy=DDPStrategy(timeout=timedelta(minutes=30)) if devices > 1 else "auto",
+        strategy=strategy,
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=on_screen,
         callbacks=[RichProgressBar() if on_screen else ProgressLines()],
+        plugins=[cluster_environment()],
         use_distributed_sampler=False,  # it repeats pictures to make batches even; ours counts each once
     )
+    # Lightning's own handler of SIGTERM would end the program with exit code 0.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     trainer.test(evaluator, verbose=False)
     return evaluator.counts, trainer.is_global_zero

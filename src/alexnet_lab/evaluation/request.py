@@ -22,13 +22,6 @@ def run_folders(text: str) -> list[Path]:
     return folders
 
 
-def count(key: str, text: str) -> int:
-    """A whole number of at least one; raises UserError."""
-    if not text.isdecimal() or int(text) < 1:
-        raise UserError(f"{key}={text}: must be a whole number of at least 1")
-    return int(text)
-
-
 def default_folder(runs: Sequence[Path], views: str, checkpoint: str) -> Path:
     """RUN/evaluation/<views>-<checkpoint>, or for several runs/ensembles/<number>-<hash of their paths>/..."""
     name = f"{views}-{checkpoint}"

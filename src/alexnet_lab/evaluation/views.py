@@ -7,8 +7,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-VIEWS = ("centre", "ten-crop")
-
 
 class View(NamedTuple):
     """Place of the upper left corner, in pixels, and whether the view is mirrored left to right."""
