@@ -22,6 +22,8 @@ WRONG = {
     "trainer=ddp trainer.accelerator=cpu trainer.devices=512 optim.batch_size=512": "cores",
     "data.num_classes=9000 data.train_images_per_class=900000": "MB are needed for the pictures",
     "hydra.run.dir=/proc/nothing": "/proc",
+    "hydra.run.dir=": "must name a folder",
+    "~model": "is not available here",
     "model.name=${oc.env:HOME}": "model.name",
     "hydra.callbacks.door=null": "is not available here",
     "-m seed=range(0,1000000000)": "a sweep has from 1 to 10000",

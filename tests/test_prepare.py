@@ -101,3 +101,15 @@ def test_two_classes_of_photographs_train(program: Program, pictures: Path, tmp_
     assert done.returncode == 0, done.stderr[-2000:]
     [result] = tmp_path.glob("runs/**/result.json")
     assert json.loads(result.read_text())["metrics"]["val_top5_error"] == 0.0
+
+
+def test_what_prepares_nothing_leaves_nothing(program: Program, tmp_path: Path) -> None:
+    for asked, said in (
+        (("-m", "data=fractals,digits"), "only src/train.py has sweeps"),
+        (("hydra.mode=MULTIRUN",), "only src/train.py has sweeps"),
+        (("trainer.devices=-1",), "trainer.devices=-1: must be from 1"),
+    ):
+        refused = program("prepare.py", *asked)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1), refused.stderr
+        assert said in refused.stderr
+    assert not list(tmp_path.iterdir())

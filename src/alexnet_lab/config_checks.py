@@ -88,14 +88,11 @@ def _check_ranges(node: Any, prefix: str) -> None:
 
 
 def _check_names(run: RunConfig) -> None:
-    for key, value in (("sweep", run.sweep),):
-        if value is not None and (
-            not value.strip()
-            or value != value.strip()
-            or value.startswith(".")
-            or any(c in value for c in "/\\\0\n\"'")
-        ):
-            raise UserError(f"{key}={value!r}: must be a plain folder name, without slashes or quotes")
+    name = run.sweep
+    if name is not None and (
+        not name.strip() or name != name.strip() or name.startswith(".") or any(c in name for c in "/\\\0\n\"'")
+    ):
+        raise UserError(f"sweep={name!r}: must be a plain folder name, without slashes or quotes")
 
 
 def _check_network(run: RunConfig) -> None:
@@ -176,7 +173,7 @@ def typed_data(config: DictConfig) -> DataConfig:
     _check_keys(config, RunConfig, "")
     run = OmegaConf.to_object(config)
     assert isinstance(run, RunConfig)
-    _check_ranges(run.data, "data.")
+    _check_ranges(run, "")
     _check_collection(run.data)
     return run.data
 

@@ -16,7 +16,6 @@ from PIL import Image
 
 from alexnet_lab.data.pixel_statistics import PixelStatistics
 
-PACKINGS = ("pixels", "jpeg")
 JPEG_QUALITY = 90
 
 

@@ -16,6 +16,7 @@ from alexnet_lab.experiments.run_folders import RUNS, experiment_jobs
 OWN_KEYS = ("experiment", "seeds", "jobs", "sweep", "sweep_retries", "data")
 EXPERIMENT = "ablations"
 DATA = "fractals"
+DATA_OPTIONS = Path(__file__).parents[3] / "conf" / "data"
 
 
 @dataclass
@@ -91,6 +92,9 @@ def read_status_request(arguments: list[str]) -> tuple[Path, list[str]] | None:
 def _request(own: dict[str, str]) -> Request:
     name, data = own.get("experiment", EXPERIMENT), own.get("data", DATA)
     experiment = load_experiment(name)
+    known = sorted(file.stem for file in DATA_OPTIONS.glob("*.yaml"))
+    if data not in known:
+        raise UserError(f"data={data}: no such option; choose from {', '.join(known)}")
     sweep = own.get("sweep") or (name if data == DATA else f"{name}-{data}")
     if any(c in sweep for c in "'\"/,") or sweep.startswith("."):
         raise UserError(f"sweep={sweep}: must be a plain folder name, without quotes, commas or slashes")
