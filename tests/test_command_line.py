@@ -23,6 +23,7 @@ WRONG = {
     "data.num_classes=9000 data.train_images_per_class=900000": "MB are needed for the pictures",
     "hydra.run.dir=/proc/nothing": "/proc",
     "hydra.run.dir=": "must name a folder",
+    "trainer.precision=64-true": "must be one of 32-true, 16-mixed, bf16-mixed",
     "~model": "is not available here",
     "model.name=${oc.env:HOME}": "model.name",
     "hydra.callbacks.door=null": "is not available here",

@@ -22,7 +22,6 @@ from alexnet_lab.errors import UserError
 from alexnet_lab.experiments import lifeline
 from alexnet_lab.experiments.run_folders import RUNS
 from alexnet_lab.experiments.run_lock import hold_for_life
-from alexnet_lab.files import remove_unfinished
 from alexnet_lab.networks.parameters import estimated_parameters
 
 CPU_PROCESSES_A_CORE = 4  # more than that would only wait for each other
@@ -42,9 +41,7 @@ class DoorCheck(Callback):
                 raise UserError("hydra.run.dir=: must name a folder")
             folder = Path(str(config.hydra.run.dir))
             check_job(config, folder)
-            if hold_for_life(folder):
-                for place in (folder, folder / "checkpoints"):
-                    remove_unfinished(place)
+            hold_for_life(folder)
         os.environ.update(lifeline.environment())  # for the other ranks, which this process starts
 
 

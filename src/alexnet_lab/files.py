@@ -43,9 +43,9 @@ def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n", durable=durable)
 
 
-def remove_unfinished(folder: Path) -> None:
+def remove_unfinished(*folders: Path) -> None:
     """Remove what write_bytes had begun when it was killed; nobody else may be writing there."""
-    for path in folder.glob(".*"):
+    for path in (path for folder in folders for path in folder.glob(".*")):
         if UNFINISHED.fullmatch(path.name):
             path.unlink(missing_ok=True)
 

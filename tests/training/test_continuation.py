@@ -59,6 +59,14 @@ def test_a_signal_during_validation(
     assert outcome(tmp_path) == undisturbed[recipe]
 
 
+def test_mixed_precision_too_continues_bit_for_bit(store_root: Path, tmp_path: Path, monkeypatch) -> None:
+    mixed = tiny(store_root, "trainer.precision=bf16-mixed")
+    assert train_until_done(mixed, tmp_path / "whole") == []
+    signal_at(monkeypatch, "training_step", lambda module: module.trainer.global_step == 9)
+    assert len(train_until_done(mixed, tmp_path / "parts")) == 1
+    assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole")
+
+
 def test_signals_while_a_checkpoint_is_written(
     undisturbed: dict[str, Any], store_root: Path, tmp_path: Path, monkeypatch
 ) -> None:

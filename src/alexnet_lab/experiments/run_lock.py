@@ -68,15 +68,15 @@ def take(folder: Path, patience: float = 0.0) -> RunLock | None:
         time.sleep(0.05)
 
 
-def hold_for_life(folder: Path) -> bool:
+def hold_for_life(folder: Path) -> None:
     """Keep a run folder, made where it is not there, until this process ends.
 
     Takes over the lock that the scheduler handed down, where it did. Ranks other than zero write nothing and
-    need none, and are told False. Raises UserError where another process runs the folder.
+    need none. Raises UserError where another process runs the folder.
     """
     handed_down = os.environ.pop(HANDED_DOWN, "")
     if not is_rank_zero():
-        return False
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -91,7 +91,6 @@ def hold_for_life(folder: Path) -> bool:
             raise UserError(f"{folder}: is being run by {holder(folder) or 'another process'}; wait until it has ended")
         lock = taken
     _held_for_life.append(lock)
-    return True
 
 
 def is_rank_zero() -> bool:

@@ -18,7 +18,7 @@ from alexnet_lab.data.module import PictureData
 from alexnet_lab.errors import PREEMPTED_EXIT_CODE, Preempted, UserError
 from alexnet_lab.experiments.run_folders import run_dir
 from alexnet_lab.experiments.run_lock import is_rank_zero
-from alexnet_lab.files import write_json, write_text
+from alexnet_lab.files import remove_unfinished, write_json, write_text
 from alexnet_lab.tracking.tracker import make_tracker
 from alexnet_lab.training.build import build_network
 from alexnet_lab.training.checkpoints import Checkpoints
@@ -86,6 +86,7 @@ def _train(
         _refuse_if_different(folder, begun["configuration"], run)
         del begun  # as large as the network
     if is_rank_zero():
+        remove_unfinished(folder, checkpoints.folder)
         write_text(folder / "config.yaml", resolved)
         write_json(folder / "progress.json", {"state": "preparing"}, durable=False)
 
