@@ -44,7 +44,7 @@ class RandomSource:
     def facts(self) -> dict[str, Any]:
         return {"found": self.found}
 
-    def change(self, facts: dict[str, Any]) -> str | None:
+    def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
         return None if facts == self.facts() else "random: has changed"
 
     def count(self, split: str) -> int:

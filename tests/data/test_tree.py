@@ -91,7 +91,10 @@ def test_a_changed_folder_is_noticed(root: Path, monkeypatch: pytest.MonkeyPatch
     assert "a file is newer" in str(folder_source(root, 16).change(facts))
     facts = folder_source(root, 16).facts()
     monkeypatch.setattr(tree, "FEW_FILES", 3)  # in a large collection the folders alone are looked at
+    os.utime(root / "train" / "dark" / "1.png", (2**31 + 1, 2**31 + 1))
     assert folder_source(root, 16).change(facts) is None
+    assert "a file is newer" in str(folder_source(root, 16).change(facts, every_file=True))  # as prepare.py asks
+    facts = folder_source(root, 16).facts()
     Image.new("RGB", (8, 8)).save(root / "val" / "dark" / "more.png")
     assert "it holds 17 files, not 16" in str(folder_source(root, 16).change(facts))
     assert folder_source(root, 16).count("val") == 5

@@ -38,7 +38,7 @@ class ArraySource(ABC):
     def facts(self) -> dict[str, Any]:
         return {}
 
-    def change(self, facts: dict[str, Any]) -> str | None:
+    def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
         return None
 
     def count(self, split: str) -> int:

@@ -12,8 +12,9 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
-from multiprocessing.connection import wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,15 +26,21 @@ from alexnet_lab.data.parallel import usable_cores
 from alexnet_lab.errors import UserError
 
 SECONDS_A_PICTURE = 60.0
-_BLOCKS_AHEAD = 3  # for each process, that wait in memory for an earlier one
+_BLOCKS_AHEAD = 3  # for each process, that are decoded or wait in memory for an earlier one
 
 
 class DecodePool:
-    """A context manager; leaving it ends the processes at once."""
+    """A context manager; leaving it ends the processes at once.
+
+    Each process has a thread here that waits for its blocks: no process waits while a block is written to the disk.
+    """
 
     def __init__(self, processes: int | None = None) -> None:
         self._wanted = processes or usable_cores()
-        self._processes: list[_Process] = []
+        self._threads = ThreadPoolExecutor(self._wanted)
+        self._idle: deque[_Process] = deque()
+        self._living: set[_Process] = set()
+        self._left = False
 
     def __enter__(self) -> Self:
         return self
@@ -41,61 +48,56 @@ class DecodePool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for process in self._processes:
-            process.end()
+        self._left = True
+        for process in tuple(self._living):
+            process.kill()
+        self._threads.shutdown(cancel_futures=True)
+        for process in tuple(self._living):
+            process.exit_code()
 
     def blocks(self, count: int, make_job: Callable[[int], Job]) -> Iterator[Block]:
         """The blocks of jobs 0 to count - 1, in order. Raises UserError where no process can be started."""
-        jobs: dict[int, Job] = {}  # begun and not yet taken
-        again: list[int] = []  # whose process has died
-        done: dict[int, Block] = {}
-        following = 0
-        for turn in range(count):
-            while turn not in done:
-                while again or following < min(count, turn + _BLOCKS_AHEAD * self._wanted):
-                    process = self._idle()
-                    if process is None:
-                        break
-                    if again:
-                        number = again.pop()
-                    else:
-                        number, following = following, following + 1
-                        jobs[number] = make_job(number)
-                    process.start(number, jobs[number])
-                busy = {process.channel.fileno(): process for process in self._processes if process.job is not None}
-                for ready in wait(list(busy)):
-                    process = busy[ready]  # type: ignore[index]
-                    try:
-                        answer = process.channel.receive()
-                    except (EOFError, OSError):
-                        self._processes.remove(process)
-                        _learn_from_death(jobs[process.number], process)
-                        again.append(process.number)
-                        continue
-                    if isinstance(answer, int):
-                        process.reading = answer
-                    else:
-                        done[process.number], process.job = answer, None
-            del jobs[turn]
-            yield done.pop(turn)
+        pending: deque[Future[Block]] = deque()
+        for number in range(count):
+            pending.append(self._threads.submit(self._decode, make_job(number)))
+            if len(pending) == _BLOCKS_AHEAD * self._wanted:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
-    def _idle(self) -> _Process | None:
-        """A process without work, started where there are too few; None where all are busy."""
-        for process in self._processes:
-            if process.job is None:
-                return process
-        if len(self._processes) == self._wanted:
-            return None
-        self._processes.append(_Process())
-        return self._processes[-1]
+    def _decode(self, job: Job) -> Block:
+        """The job's block, by as many processes as it takes. Runs in one of the threads."""
+        while True:
+            process = self._idle.pop() if self._idle else self._start()
+            try:
+                block = process.decode(job)
+            except (EOFError, OSError):
+                code = process.exit_code()
+                self._living.remove(process)
+                if self._left:
+                    raise
+                _learn_from_death(job, code, process.reading)
+            else:
+                self._idle.append(process)
+                return block
+
+    def _start(self) -> _Process:
+        try:
+            process = _Process()
+        except OSError as error:
+            raise UserError(f"no process can be started to decode pictures ({error.strerror or error})") from error
+        self._living.add(process)
+        if self._left:  # since a moment, so that nobody else ends it
+            process.kill()
+        return process
 
 
 class _Process:
-    """A running decode_worker and what it is at."""
+    """A running decode_worker."""
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
-        self.channel = BlockChannel(ours)
+        self._channel = BlockChannel(ours)
         package = str(Path(__file__).parents[2])
         paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
         settings = {"PYTHONPATH": os.pathsep.join(paths)}
@@ -109,38 +111,37 @@ class _Process:
                 stdin=subprocess.DEVNULL,
                 env=os.environ | settings,
             )
-        self.job: Job | None = None
-        self.number = -1
-        self.reading: int | None = None  # the picture of the job, where it says so
+        self.reading: int | None = None  # the picture of the job that it is at, where it says so
 
-    def start(self, number: int, job: Job) -> None:
-        self.number, self.job, self.reading = number, job, None
-        try:
-            self.channel.send(job)
-        except OSError:
-            return  # it is dead, which shows when its answer is waited for
+    def decode(self, job: Job) -> Block:
+        """Raises EOFError or OSError where the process has died."""
+        self.reading = None
+        self._channel.send(job)
+        while not isinstance(answer := self._channel.receive(), Block):
+            self.reading = answer
+        return answer
 
-    def end(self) -> int:
-        """Kill it if it lives; its exit code."""
+    def kill(self) -> None:
         self._popen.kill()
-        self.channel.close()
-        return self._popen.wait()
 
     def exit_code(self) -> int:
+        """Of a process that has ended or is about to; one that does not is killed."""
         try:
             return self._popen.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return self._popen.wait()
         finally:
-            self.end()
+            self._channel.close()
 
 
-def _learn_from_death(job: Job, process: _Process) -> None:
-    """Enter into the job what is known of how its process died."""
-    code = process.exit_code()
+def _learn_from_death(job: Job, code: int, reading: int | None) -> None:
+    """Enter into the job what is known of how its process died: its exit code, the picture that it was at."""
     if code >= 0:  # an error of our own, whose traceback it has printed
         raise UserError(f"a process that decodes pictures ended with exit code {code}, near {job.names[0]}")
-    if job.careful and process.reading is not None:
+    if job.careful and reading is not None:
         how = f"its decoder crashed ({signal.Signals(-code).name})"
         if -code == signal.SIGALRM:
             how = f"takes more than {job.seconds:g} s to decode"
-        job.known_bad[process.reading] = how
+        job.known_bad[reading] = how
     job.careful = True

@@ -131,7 +131,7 @@ class FractalSource:
         """Nothing is found: the settings say all."""
         return {}
 
-    def change(self, facts: dict[str, object]) -> None:
+    def change(self, facts: dict[str, object], every_file: bool = False) -> None:
         return None
 
     def blocks(self, split: str, first: int, packing: str) -> Generator[Block, None, None]:

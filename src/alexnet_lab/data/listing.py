@@ -48,8 +48,8 @@ class Layout(Protocol):
         """What changes when somebody changes the collection, as JSON types."""
         ...
 
-    def change(self, facts: dict[str, Any]) -> str | None:
-        """What is different from when `facts` were found, in a few words. Quick."""
+    def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
+        """What is different from when `facts` were found, in a few words. Quick, but for every_file."""
         ...
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 # What Pillow may take a file for, whatever it is called. Left out: formats that start other programs or hold drawings.
 _WANTED = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM", "JPEG2000", "TGA", "PCX")
@@ -58,6 +58,8 @@ def read_square(file: Path | bytes, side: int) -> NDArray[np.uint8]:
 def _upright(image: Image.Image) -> Image.Image:
     """Turned as its EXIF data say; as it is stored where they are damaged, which says nothing of the pixels."""
     try:
+        if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
+            return image  # exif_transpose would copy it
         return ImageOps.exif_transpose(image)
     except Exception:  # as many kinds as there are damages
         return image
@@ -83,4 +85,4 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it

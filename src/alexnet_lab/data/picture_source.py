@@ -74,8 +74,8 @@ class PictureSource:
         words = self._listing.words  # first, because a published collection is fetched for it
         return {**self._layout.facts(), "words": words}
 
-    def change(self, facts: dict[str, Any]) -> str | None:
-        return self._layout.change(facts)
+    def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
+        return self._layout.change(facts, every_file)
 
     def count(self, split: str) -> int:
         return len(self._split(split).names)

@@ -41,8 +41,11 @@ class Source(Protocol):
         """What was found, as JSON types: for the manifest, and for `change`."""
         ...
 
-    def change(self, facts: dict[str, Any]) -> str | None:
-        """What is different from when `facts` were found, in a few words; None where nothing is. Quick."""
+    def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
+        """What is different from when `facts` were found, in a few words; None where nothing is.
+
+        Quick; every_file may take a minute, and sees what was rewritten in place in a large collection too.
+        """
         ...
 
     def count(self, split: str) -> int:
@@ -96,7 +99,7 @@ def discard_changed(directory: Path, source: Source, packing: str = "pixels") ->
     path = store_path(directory, source, packing)
     if not path.exists():
         return None
-    change = source.change(open_store(path).manifest["found"])
+    change = source.change(open_store(path).manifest["found"], every_file=True)
     if change:
         beside = path.with_name(f".{path.name}.old")
         shutil.rmtree(beside, ignore_errors=True)

@@ -63,7 +63,7 @@ class ArchivesLayout:
     def facts(self) -> dict[str, Any]:
         return file_facts(self._files)
 
-    def change(self, facts: dict[str, Any]) -> str | None:
+    def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
         return describe_change(self.root, self.facts(), facts)
 
 

@@ -53,8 +53,8 @@ class FlatValidationLayout:
     def facts(self) -> dict[str, Any]:
         return tree_facts([self._train, self._val])
 
-    def change(self, facts: dict[str, Any]) -> str | None:
-        return tree_change([self._train, self._val], facts)
+    def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
+        return tree_change([self._train, self._val], facts, every_file)
 
 
 def extracted_imagenet(root: Path) -> FlatValidationLayout:

@@ -40,7 +40,7 @@ class ParquetLayout:
     def facts(self) -> dict[str, Any]:
         return file_facts([*self._train, *self._val])
 
-    def change(self, facts: dict[str, Any]) -> str | None:
+    def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
         return describe_change(self.root, self.facts(), facts)
 
     def _read(self, files: list[Path]) -> tuple[Split, list[str]]:

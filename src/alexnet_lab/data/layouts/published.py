@@ -43,10 +43,10 @@ class PublishedLayout:
         layout = self._there()
         return layout.facts() if layout is not None else {}
 
-    def change(self, facts: dict[str, Any]) -> str | None:
+    def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
         """A collection that is prepared may be deleted: it can be had again."""
         layout = self._there()
-        return layout.change(facts) if layout is not None else None
+        return layout.change(facts, every_file) if layout is not None else None
 
     def _there(self) -> Layout | None:
         for folder in (self._root, *(self._root / top for _, top, _ in self._editions)):

@@ -16,7 +16,7 @@ from alexnet_lab.errors import UserError
 
 # Names that people give to the two halves.
 TRAIN, VAL = ("train", "training"), ("val", "valid", "validation", "test")
-# Up to so many pictures each file is looked at to see whether anything has changed, beyond that each folder.
+# Up to so many pictures a run looks at each file to see whether anything has changed, beyond that at each folder.
 FEW_FILES = 50_000
 LAYOUT = "pictures are expected in train/<class>/ and val/<class>/, or in <class>/ alone"
 
@@ -54,8 +54,8 @@ class TreeLayout:
     def facts(self) -> dict[str, Any]:
         return tree_facts([self._train] if self._val is None else [self._train, self._val])
 
-    def change(self, facts: dict[str, Any]) -> str | None:
-        return tree_change([self._train] if self._val is None else [self._train, self._val], facts)
+    def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
+        return tree_change([self._train] if self._val is None else [self._train, self._val], facts, every_file)
 
     def _split(self, folder: Path) -> Split:
         return class_folder_split(self.root, folder, self._class_names)
@@ -103,9 +103,9 @@ def tree_facts(folders: list[Path]) -> dict[str, Any]:
     }
 
 
-def tree_change(folders: list[Path], facts: dict[str, Any]) -> str | None:
-    """What is different from when `facts` were found."""
-    if facts["files"] > FEW_FILES and facts["folders"] == _folders_hash(folders):
+def tree_change(folders: list[Path], facts: dict[str, Any], every_file: bool) -> str | None:
+    """What is different from when `facts` were found. Of many files only `every_file` sees those rewritten in place."""
+    if facts["files"] > FEW_FILES and not every_file and facts["folders"] == _folders_hash(folders):
         return None
     return describe_change(folders[0].parent, tree_facts(folders), facts)
 
