@@ -147,7 +147,7 @@ def _build(path: Path, source: Source, packing: str, max_bad: float) -> Store:
     }
     counts = {split: source.count(split) for split in SPLITS}
     _check_disk(path, counts, source.image_size, packing)
-    with StoreWriter(path, about) as writer, PreparationProgress(path.name, sum(counts.values())) as progress:
+    with StoreWriter(path, about) as writer, PreparationProgress(sum(counts.values())) as progress:
         if sum(writer.taken.values()):
             progress.start_at(sum(writer.taken.values()))
         for split in SPLITS:
@@ -156,7 +156,8 @@ def _build(path: Path, source: Source, packing: str, max_bad: float) -> Store:
             with closing(source.blocks(split, writer.taken[split], packing)) as blocks:  # ends what decodes them
                 for block in blocks:
                     writer.append(split, block)
-                    progress.advance(block.taken, len(block.rejected))
+                    progress.count_unreadable(len(block.rejected))
+                    progress.advance(block.taken)
                     _check_rejected(writer, split, counts[split], max_bad, block)
             if empty := writer.empty_classes(split):
                 writer.sync()
