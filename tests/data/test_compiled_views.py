@@ -77,10 +77,10 @@ def test_the_log_says_which_it_is_and_why(monkeypatch: pytest.MonkeyPatch, caplo
 
     def said(images: object = IMAGES, device: torch.device = PROCESSOR, **knobs: object) -> str:
         caplog.clear()
-        assert compiled_views.compiled_views(images, augmentation(**knobs), device) is None
+        assert compiled_views.compiled_views(images, augmentation(**knobs), device, 2) is None
         return caplog.text.rstrip()
 
-    assert said().endswith("by PyTorch's operations: the collection is small")
+    assert said().endswith("by PyTorch's operations: the run is small")
     large = np.broadcast_to(IMAGES[:1], (100_000, SIDE, SIDE, 3))
     comparison = ComparisonTransforms(CROP, 5, color_jitter=0.4)
     assert said(large, torch.device("cuda")) == ""
@@ -93,11 +93,12 @@ def test_the_log_says_which_it_is_and_why(monkeypatch: pytest.MonkeyPatch, caplo
     compiled_views._kernel.cache_clear()
 
 
-def test_a_large_collection_is_varied_by_compiled_code(
+def test_a_large_run_is_varied_by_compiled_code(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     pytest.importorskip("numba")
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(compiled_views, "_WORTH_COMPILING", 100 * 12 * CROP**2)
-    assert isinstance(compiled_views.compiled_views(IMAGES, augmentation(), PROCESSOR), CompiledViews)
+    monkeypatch.setattr(compiled_views, "_WORTH_COMPILING", 3 * 100 * 12 * CROP**2)
+    assert compiled_views.compiled_views(IMAGES, augmentation(), PROCESSOR, 2) is None
+    assert isinstance(compiled_views.compiled_views(IMAGES, augmentation(), PROCESSOR, 3), CompiledViews)
     assert "varied by code that Numba compiled" in caplog.text

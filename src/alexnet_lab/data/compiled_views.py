@@ -21,14 +21,16 @@ from alexnet_lab.data.buffers import Buffers
 
 log = logging.getLogger(__name__)
 
-_WORTH_COMPILING = 1e9  # bytes of views in an epoch: what takes a second or two to compile is saved within a few
+_WORTH_COMPILING = 2e9  # bytes of views in a run, which take the operations a second longer: so long does it compile
 _SIGNATURE = "void(Array(u1,3,'C',readonly=True),i8[::1],i8[::1],i8[::1],i8[::1],f4[:,:,::1],f4[:,::1],f4[:,:,::1])"
 
 
-def compiled_views(pictures: Any, augmentation: Augmentation, device: torch.device) -> CompiledViews | None:
+def compiled_views(
+    pictures: Any, augmentation: Augmentation, device: torch.device, epochs: int
+) -> CompiledViews | None:
     """Views of these pictures by compiled code, or None where `Augmentation` has to make them: on another device, of
-    pictures that are no array in the host's memory, with younger augmentations, for a small collection, or without
-    Numba. The log says which it is on a processor.
+    pictures that are no array in the host's memory, with younger augmentations, in a small run, or without Numba.
+    The log says which it is on a processor.
     """
     if device.type != "cpu":
         return None
@@ -36,8 +38,8 @@ def compiled_views(pictures: Any, augmentation: Augmentation, device: torch.devi
         reason = "the pictures are in no memory map"
     elif augmentation.comparison is not None:
         reason = "it is not the paper's variation alone"
-    elif len(pictures) * 12 * augmentation.crops.crop**2 < _WORTH_COMPILING:
-        reason = "the collection is small"
+    elif epochs * len(pictures) * 12 * augmentation.crops.crop**2 < _WORTH_COMPILING:
+        reason = "the run is small"
     elif _kernel() is None:
         reason = "Numba is not installed"
     else:

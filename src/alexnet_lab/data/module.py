@@ -93,7 +93,8 @@ class PictureData(lightning.LightningDataModule):
         # Random resized crops are taken from whole pictures, later.
         crops = None if self.run.data.random_resized_crop else augmentation.crops
         reader = self._reader("train", crops)
-        reader.views = compiled_views(reader.images, augmentation, self.trainer.strategy.root_device)
+        device, epochs = self.trainer.strategy.root_device, self.run.trainer.max_epochs
+        reader.views = compiled_views(reader.images, augmentation, device, epochs)
         return TrainBatches(reader, self.batch_size, self.run.seed, self.trainer.global_rank, self.trainer.world_size)
 
     def val_dataloader(self) -> EvaluationBatches:
