@@ -58,7 +58,7 @@ def test_tensors_that_do_not_fit(good: Path) -> None:
     bad = changed(good, lambda tensors: tensors.pop(bias))
     assert refusal(bad) == "has no tensor conv2.conv.bias; it does not hold the network mini"
     bad = changed(good, lambda tensors: tensors.update(extra=torch.zeros(5)))
-    assert refusal(bad) == "has a tensor extra, which mini has not"
+    assert refusal(bad) == "has a tensor extra, which the network mini has not"
     bad = changed(good, lambda tensors: tensors.update({bias: torch.zeros(16, dtype=torch.int32)}))
     assert refusal(bad) == "conv2.conv.bias is not a plain tensor of floating-point numbers"
     for number in ("nan", "inf"):

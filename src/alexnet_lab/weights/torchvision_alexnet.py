@@ -14,6 +14,7 @@ from torch import Tensor
 
 from alexnet_lab.errors import UserError
 from alexnet_lab.weights.foreign import ForeignWeights
+from alexnet_lab.weights.trained_network import check_names
 
 LAYERS = (
     *("features.0", "features.3", "features.6", "features.8", "features.10"),
@@ -32,11 +33,6 @@ def read_state_dict(content: Any, file: Path) -> ForeignWeights:
         raise UserError(f"{file}: is a checkpoint of a training run; export it with python src/export.py run=DIR")
     if not isinstance(content, dict) or not content or not all(isinstance(value, Tensor) for value in content.values()):
         raise UserError(f"{file}: does not hold a state dict, which is tensors by name")
-    for name in NAMES:
-        if name not in content:
-            raise UserError(f"{file}: has no tensor {name}; it does not hold torchvision's AlexNet")
-    for name in content:
-        if name not in NAMES:
-            raise UserError(f"{file}: has a tensor {name!s:.80}, which torchvision's AlexNet has not")
+    check_names(content, NAMES, "torchvision's AlexNet", file)
     tensors = [(name, content[name]) for name in NAMES]
     return ForeignWeights("alexnet_torchvision", tensors, PIXEL_MEAN, PIXEL_DEVIATION)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,12 +62,7 @@ def assemble(
     names = foreign_names or {}
     network = shapes_alone(model, num_classes, file)
     expected = network.state_dict()
-    for name in expected:
-        if name not in tensors:
-            raise UserError(f"{file}: has no tensor {names.get(name, name)}; it does not hold the network {model.name}")
-    for name in tensors:
-        if name not in expected:
-            raise UserError(f"{file}: has a tensor {names.get(name, name):.80}, which {model.name} has not")
+    check_names(tensors, expected, f"the network {model.name}", file, names)
     for name, tensor in expected.items():
         check_shape(tensors[name], tensor.shape, names.get(name, name), model.name, file)
     own = {}
@@ -85,6 +80,23 @@ def shapes_alone(model: ModelConfig, num_classes: int, file: Path) -> nn.Module:
             return build_network(model, num_classes)
     except (RuntimeError, OverflowError, MemoryError):  # more elements than a 64-bit number counts
         raise UserError(f"{file}: describes a network larger than any machine holds") from None
+
+
+def check_names(
+    found: Collection[str],
+    expected: Collection[str],
+    owner: str,
+    file: Path,
+    foreign_names: Mapping[str, str] | None = None,
+) -> None:
+    """Raise UserError, naming the tensor, where one of the owner's is missing in the file or one is too many."""
+    names = foreign_names or {}
+    for name in expected:
+        if name not in found:
+            raise UserError(f"{file}: has no tensor {names.get(name, name)}; it does not hold {owner}")
+    for name in found:
+        if name not in expected:
+            raise UserError(f"{file}: has a tensor {names.get(name, name)!s:.80}, which {owner} has not")
 
 
 def check_shape(tensor: Tensor, expected: tuple[int, ...], name: str, owner: str, file: Path) -> None:
