@@ -56,6 +56,13 @@ def ours(folder: Path, how: str = "compiled") -> Iterator[Tensor]:
             yield batch.images if how == "bytes" else augmentation(batch.images, batch.samples, epoch)
 
 
+def memory(folder: Path) -> Iterator[Tensor]:
+    """No pipeline: batches filled with one number by all cores, which bounds whatever writes batches."""
+    batches = [torch.empty(BATCH, 3, CROP, CROP) for _ in range(WORKERS + 1)]
+    for batch in itertools.cycle(batches):
+        yield batch.fill_(0.5)
+
+
 def imagefolder(folder: Path, ready: bool = True) -> Iterator[Tensor]:
     """torchvision's ImageFolder and transforms in a DataLoader of two workers, as most programs have it."""
     from torchvision import datasets, transforms
@@ -224,6 +231,7 @@ def _epochs(loader: Any) -> Iterator[Tensor]:
 PIPELINES: dict[str, tuple[Callable[[Path], Iterator[Tensor]], str]] = {  # and the package whose version is told
     "ours": (ours, "numba"),
     "ours, PyTorch": (partial(ours, how="pytorch"), "torch"),
+    "memory filled": (memory, "torch"),
     "ImageFolder": (imagefolder, "torchvision"),
     # What a GPU is handed by those that leave the rest to it: crops of bytes. No peer of the first figure.
     "ours, bytes": (partial(ours, how="bytes"), "torch"),
