@@ -17,10 +17,11 @@ import time
 from alexnet_lab import command_line
 from alexnet_lab.arguments import choice, path, read_arguments, whole_number
 from alexnet_lab.config import TrainerConfig
-from alexnet_lab.door import check_devices, check_writable
+from alexnet_lab.door import check_devices
 from alexnet_lab.errors import UserError
 from alexnet_lab.evaluation.request import default_folder, run_folders
 from alexnet_lab.experiments import lifeline
+from alexnet_lab.files import check_folder_writable
 
 KEYS = {
     "run": None,
@@ -47,7 +48,7 @@ def evaluate() -> None:
     folder = path(asked["out"]) if asked["out"] else default_folder(runs, views, checkpoint)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"out={folder}: is a file; name a folder")
-    check_writable(folder)
+    check_folder_writable(folder)
     command_line.stop_when_asked("nothing was written")
     moved = {key: asked[key] for key in ("data.root", "data.store_root") if asked[key]}
 

@@ -9,6 +9,8 @@ import sys
 from alexnet_lab import command_line
 from alexnet_lab.arguments import choice, path, read_arguments
 from alexnet_lab.errors import UserError
+from alexnet_lab.training.same_run import configuration_of
+from alexnet_lab.weights.file_kind import kind_of
 from alexnet_lab.weights.whole_file import check_writable
 
 KEYS = {"run": "", "weights": "", "format": None, "out": None, "checkpoint": ""}
@@ -24,6 +26,11 @@ def export() -> None:
     choice("checkpoint", asked["checkpoint"] or "best", ("best", "last"))
     out = path(asked["out"])
     check_writable(out)
+    # Refuse what is neither a run folder nor a file of weights.
+    if asked["run"]:
+        configuration_of(path(asked["run"]))
+    else:
+        kind_of(path(asked["weights"]))
 
     from alexnet_lab.weights.exporting import FORMATS  # here, because torch takes seconds to load
     from alexnet_lab.weights.importing import import_weights

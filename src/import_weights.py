@@ -8,18 +8,20 @@ import sys
 
 from alexnet_lab import command_line
 from alexnet_lab.arguments import path, read_arguments
+from alexnet_lab.weights.file_kind import kind_of
 from alexnet_lab.weights.whole_file import check_writable
 
 
 def convert() -> None:
     asked = read_arguments(sys.argv[1:], {"file": None, "out": None})
-    out = path(asked["out"])
+    file, out = path(asked["file"]), path(asked["out"])
     check_writable(out)
+    kind_of(file)  # refuses what is no file of weights
 
     from alexnet_lab.weights import safetensors_file  # here, because torch takes seconds to load
     from alexnet_lab.weights.importing import import_weights
 
-    trained = import_weights(path(asked["file"]))
+    trained = import_weights(file)
     safetensors_file.save(trained, out)
     print(f"{out}: {trained.model.name}, {trained.num_classes} classes")
 

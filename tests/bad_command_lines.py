@@ -28,20 +28,18 @@ from conftest import SOURCE, one_thread
 
 SECONDS = 10.0  # on a machine that does nothing else
 LINES = 3
+NO_SERVER = "data.url=http://127.0.0.1:1"  # where there is a network, what can be fetched would be
 GROUPS = {
     folder.name: [file.stem for file in folder.glob("*.yaml")]
     for folder in (SOURCE.parent / "conf").iterdir()
     if folder.is_dir()
 }
 WEIRD = [
-    " ", "\t", "\n", "\r\n", "\x1b[31m", "\x7f", "\u202e", "\ufeff", "é", "日本", "🦊", "\udcff", "'", '"',
-    "\\", "`", "$", "${", "${x", "${oc.env:HOME}", "${sweep}", "$(id)", "{", "}", "[", "]", "[[", "(", ")", "((", ",",
-    ",,",
-    ";", "|", "&", "<", ">", "*", "?", "!", "#", "%", "%s", "{}", "{a:", "~", "~~", "+", "++", "+++", "=", "==", ":",
-    "::",
-    "@", "/", "//", "..", "../..", "-", "--", "---", "choice(", "range(", "glob(", "null", "None", "nan", "0x", "1e",
-    "1e999",
-    "\u0661", "-0", "a" * 300,
+    " ", "\t", "\n", "\r\n", "\x1b[31m", "\x7f", "\u202e", "\ufeff", "é", "日本", "🦊", "\udcff", "\u0661", "a" * 300,
+    *"""'"\\`;|&<>*?!#%""",
+    "$", "${", "${x", "${oc.env:HOME}", "${sweep}", "$(id)", "{", "}", "{}", "{a:", "[", "]", "[[", "(", ")", "((",
+    ",", ",,", "%s", "~", "~~", "+", "++", "+++", "=", "==", ":", "::", "@", "/", "//", "..", "../..", "-", "--",
+    "---", "choice(", "range(", "glob(", "null", "None", "nan", "0x", "1e", "1e999", "-0",
 ]  # fmt: skip
 
 Line = tuple[str, list[str]]  # the script, and its arguments
@@ -73,10 +71,9 @@ class Generator:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.kinds: list[Callable[[], Line]] = [
-            self.typo, self.typo, self.no_option, self.wrong_type, self.wrong_type, self.out_of_range,
-            self.out_of_range,
-            self.impossible, self.impossible, self.weird, self.weird, self.missing_data, self.hydra, self.sweep,
-            self.reproduce, self.status, self.export, self.import_weights, self.others,
+            *[self.typo, self.wrong_type, self.out_of_range, self.impossible, self.weird] * 2,
+            self.no_option, self.missing_data, self.hydra, self.sweep, self.reproduce, self.status,
+            self.export, self.import_weights, self.others,
         ]  # fmt: skip
 
     def __iter__(self) -> Iterator[Line]:
@@ -132,17 +129,7 @@ class Generator:
 
     def wrong_type(self) -> Line:
         knob = self.pick(*(knob for knob in KNOBS if knob.kind.split(" ")[0] in ("int", "float", "bool", "list[int]")))
-        values = [
-            "soon",
-            "{a: 1}",
-            "[[1]]",
-            "'1 2'",
-            "1.5.2",
-            "[a]",
-            "''",
-            "--3",
-            "1,5" if knob.kind == "x" else "1..5",
-        ]
+        values = ["soon", "{a: 1}", "[[1]]", "'1 2'", "1.5.2", "[a]", "''", "--3", "1..5"]
         if not knob.kind.endswith("| None"):
             values.append("null")
         if knob.kind.startswith("int"):
@@ -195,7 +182,7 @@ class Generator:
             f"model={self.pick('vgg11', 'vgg16', 'resnet18', 'resnet50')} model.{self.pick('lrn=false', 'towers=1')}",
             f"model={self.pick('vgg11', 'resnet18')} optim=original",
             f"optim.milestones=[0.{n(6, 9)},0.{n(1, 5)}]",
-            f"data={self.pick('imagenet', 'folder', 'imagenette', 'cifar10')}",
+            f"data={self.pick('imagenet', 'folder', f'imagenette {NO_SERVER}', f'cifar10 {NO_SERVER}')}",
             "data.root=.",
             f"sweep={self.pick('../x', 'a/b', '.hidden', chr(39) * 2, '/tmp')}",
             "model=null",
@@ -227,11 +214,13 @@ class Generator:
         )
 
     def missing_data(self) -> Line:
-        source = self.pick("imagenet", "imagenette", "cifar10", "folder")
+        source = self.pick("imagenet", "folder", "imagenette", "imagewoof", "tiny_imagenet", "cifar10")
         root = self.pick(
             "/nowhere", "nowhere", "afile", "empty", "~nobody/x", "/dev/null", "/proc/1/root/x", "loop", "''", "half"
         )
-        return self.train(f"data={source}", f"data.root={root}")
+        fetched = source not in ("imagenet", "folder")
+        url = self.pick(NO_SERVER, NO_SERVER, "data.url=ftp://x", "data.url=http://x:y", "'data.url=http://['")
+        return self.train(f"data={source}", f"data.root={root}", *([url] if fetched else []))
 
     def hydra(self) -> Line:
         return "train.py", [
@@ -267,7 +256,8 @@ class Generator:
         words = self.pick(
             f"seeds={self.pick(0, -1, 'three', 1.5, 10**9, '', '٣')}", f"jobs={self.pick(0, -2, 'two', '', 'null')}",
             f"experiment={self.mutated('ablations', ['ablations'])}", "experiment=../ablations", "experiment=",
-            f"data={self.mutated('fractals', GROUPS['data'])}", "data=imagenet", "data=imagenet data.root=/nowhere",
+            f"data={self.mutated('fractals', GROUPS['data'])}", f"data=cifar10 {NO_SERVER}",
+            "data=imagenet", "data=imagenet data.root=/nowhere",
             f"seed={n(0, 9)}", "model.dropout=0,0.5", "sweep=a/b", "sweep='x'", "sweep=..", "loud", "--fast", "-m",
             "=", "==",
             f"{self.mutated('model.lrn', known_keys())}=true", "seeds=1 seeds=2", "sweep_retries=-1", "sweep_retries=x",

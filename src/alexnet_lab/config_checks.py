@@ -198,7 +198,8 @@ def _check_collection(data: DataConfig) -> None:
             raise UserError(f"data.root={data.root}: data=digits comes with scikit-learn; drop data.root")
     elif data.root is not None:
         root = Path(data.root).expanduser()
-        if not root.is_dir() and (root.exists() or data.source not in FETCHED):
+        is_to_be_made = data.source in FETCHED and not os.path.lexists(root) and root.parent.is_dir()
+        if not root.is_dir() and not is_to_be_made:
             raise UserError(f"data.root={data.root}: no such folder")
         if root.exists() and not os.access(root, os.R_OK | os.X_OK):
             raise UserError(f"data.root={data.root}: may not be read; check its permissions")

@@ -22,6 +22,7 @@ from alexnet_lab.errors import UserError
 from alexnet_lab.experiments import lifeline
 from alexnet_lab.experiments.run_folders import RUNS
 from alexnet_lab.experiments.run_lock import hold_for_life
+from alexnet_lab.files import check_folder_writable, nearest_existing
 from alexnet_lab.networks.parameters import estimated_parameters
 
 CPU_PROCESSES_A_CORE = 4  # more than that would only wait for each other
@@ -93,7 +94,7 @@ def check_machine(run: RunConfig, folder: Path = RUNS) -> None:
     parameters = estimated_parameters(run.model, run.data.num_classes or CLASSES_IF_UNKNOWN)
     _check_memory(run, parameters)
     for place in (folder, Path(run.data.store_root)):
-        check_writable(place)
+        check_folder_writable(place)
     _check_pictures(run)
     _check_space(folder, BYTES_ON_DISK * parameters, "checkpoints")
 
@@ -129,18 +130,12 @@ def _check_memory(run: RunConfig, parameters: int) -> None:
         )
 
 
-def check_writable(place: Path) -> None:
-    """Raise UserError where neither the place nor the nearest folder above it that is there may be written."""
-    there = _nearest(place)
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise UserError(f"{there}: may not be written; start from another folder or change its permissions")
-
-
 def _check_pictures(run: RunConfig) -> None:
     from alexnet_lab.data.prepare import store_path
-    from alexnet_lab.data.sources import make_source
+    from alexnet_lab.data.sources import check_at_hand, make_source
 
     source = make_source(run.data)
+    check_at_hand(run.data, source)
     root = Path(run.data.store_root)
     # Others are counted, and their space asked for, before the first of their pictures is read: that takes a while.
     if run.data.source == "fractals" and not store_path(root, source, run.data.packing).exists():
@@ -149,18 +144,9 @@ def _check_pictures(run: RunConfig) -> None:
 
 
 def _check_space(place: Path, needed: int, what: str) -> None:
-    there = _nearest(place)
+    there = nearest_existing(place)
     free = shutil.disk_usage(there).free
     if free < needed:
         raise UserError(
             f"{there}: {needed / 1e6:,.0f} MB are needed for {what} and {free / 1e6:,.0f} MB are free; free some space"
         )
-
-
-def _nearest(place: Path) -> Path:
-    """The place, or the nearest folder above it that is there."""
-    try:
-        absolute = place.expanduser().absolute()
-        return next(path for path in (absolute, *absolute.parents) if path.exists() or path.is_symlink())
-    except (OSError, RuntimeError, ValueError) as error:  # a name that is too long, a loop of links
-        raise UserError(f"{str(place)[:80]}: is no place for files ({error.__class__.__name__})") from None

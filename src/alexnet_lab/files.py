@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 import re
+import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from alexnet_lab.errors import UserError
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # of an OSError
 UNFINISHED = re.compile(r"\..+\.\d+")  # what write_bytes writes beside
 
 
@@ -33,6 +37,22 @@ def write_bytes(path: Path, *parts: bytes | memoryview, durable: bool = True) ->
         beside.unlink(missing_ok=True)
 
 
+def has_room(folder: Path, size: int) -> bool:
+    """Whether a file of so many bytes can be written here now: neither the disk nor a quota is used up."""
+    if not hasattr(os, "posix_fallocate"):  # macOS
+        return shutil.disk_usage(folder).free >= size
+    beside = folder / f".room.{os.getpid()}"
+    try:
+        with beside.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        return error.errno not in NO_ROOM
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+    return True
+
+
 def write_text(path: Path, text: str, *, durable: bool = True) -> None:
     """Write a text in UTF-8, whole or not at all."""
     write_bytes(path, text.encode("utf-8"), durable=durable)
@@ -45,9 +65,26 @@ def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
 
 def remove_unfinished(*folders: Path) -> None:
     """Remove what write_bytes had begun when it was killed; nobody else may be writing there."""
-    for path in (path for folder in folders for path in folder.glob(".*")):
-        if UNFINISHED.fullmatch(path.name):
-            path.unlink(missing_ok=True)
+    for folder in folders:
+        for path in folder.glob(".*"):
+            if UNFINISHED.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+
+
+def check_folder_writable(place: Path) -> None:
+    """Raise UserError where this folder cannot be written, or made; changes nothing."""
+    there = nearest_existing(place)
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"{there}: may not be written; start from another folder or change its permissions")
+
+
+def nearest_existing(place: Path) -> Path:
+    """The place, or the nearest folder above it that is there. Raises UserError for what no path can be."""
+    try:
+        absolute = place.expanduser().absolute()
+        return next(path for path in (absolute, *absolute.parents) if path.exists() or path.is_symlink())
+    except (OSError, RuntimeError, ValueError) as error:  # a name that is too long, a loop of links
+        raise UserError(f"{str(place)[:80]}: is no place for files ({error.__class__.__name__})") from None
 
 
 def open_regular(path: Path) -> BinaryIO:

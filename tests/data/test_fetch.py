@@ -6,10 +6,12 @@ import hashlib
 import io
 import pickle
 import re
+import socket
 import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from alexnet_lab.config import DataConfig
 from alexnet_lab.data import fetch
 from alexnet_lab.data.cifar10 import Cifar10Source
 from alexnet_lab.data.prepare import prepare_store
-from alexnet_lab.data.sources import make_source
+from alexnet_lab.data.sources import check_at_hand, make_source
 from alexnet_lab.errors import UserError
 
 NAME = "imagenette2-160.tgz"
@@ -46,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         asked = self.headers.get("Range")
         self.server.ranges.append(asked)
-        first = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) if asked else 0
+        first = int(re.fullmatch(r"bytes=(\d+)-0?", asked)[1]) if asked else 0
         if first >= len(content):
             self.send_error(416)
             return
@@ -113,7 +115,7 @@ def test_a_transfer_that_breaks_off_goes_on_where_it_was(tmp_path: Path, archive
 def test_what_was_fetched_before_the_network_went_is_kept(tmp_path: Path, archive: bytes) -> None:
     with serving({NAME: archive}, limit=0) as (_, url):
         (tmp_path / f".{NAME}.part").write_bytes(archive[:100])
-        with pytest.raises(UserError, match=r"cannot be fetched \(it breaks off\); 0 MB are kept") as error:
+        with pytest.raises(UserError, match=r"cannot be fetched \(it breaks off; 0 MB are kept") as error:
             fetch.fetch(NAME, tmp_path, url)
     assert "\n" not in str(error.value)
     with serving({NAME: archive}) as (server, url):
@@ -127,6 +129,41 @@ def test_without_a_network_it_says_so_in_one_line(tmp_path: Path) -> None:
     ) as error:
         fetch.fetch(NAME, tmp_path, "http://127.0.0.1:1")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("script", ["train.py", "train.py -m seed=0,1", "prepare.py", "reproduce.py"])
+def test_what_cannot_be_fetched_is_refused_at_the_door(script: str, program, tmp_path: Path) -> None:
+    data = ("data=cifar10", "data.root=pictures", "data.url=http://127.0.0.1:1")
+    answer = program(*script.split(), *data)
+    assert answer.returncode == 2
+    assert "http://127.0.0.1:1/cifar-10-python.tar.gz: cannot be fetched" in answer.stderr
+    assert f"into pictures by hand (its MD5 is {fetch.ARCHIVES['cifar-10-python.tar.gz'].md5})" in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_door_asks_the_server_for_what_is_not_there(tmp_path: Path, archive: bytes) -> None:
+    with serving({NAME: archive}) as (server, url):
+        data = imagenette(tmp_path / "down", url)
+        check_at_hand(data, make_source(data))
+        assert server.ranges == ["bytes=0-0"]
+        assert list(tmp_path.iterdir()) == []
+        larger = replace(data, image_size=300)
+        with pytest.raises(UserError, match=r"imagenette2-320.tgz: cannot be fetched \(the server answers 404"):
+            check_at_hand(larger, make_source(larger))
+        fetch.fetch(NAME, tmp_path / "down", url)
+    there = imagenette(tmp_path / "down", "http://127.0.0.1:1")
+    check_at_hand(there, make_source(there))
+
+
+def test_a_name_server_that_does_not_answer_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments, **options: answered.wait())
+    monkeypatch.setattr(fetch, "SECONDS_TO_ANSWER", 0.2)
+    with pytest.raises(UserError, match=r"cannot be fetched \(no answer within 0.2 s\)"):
+        fetch.check_can_fetch(NAME, tmp_path / "down", "http://somewhere.invalid")
+    answered.set()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_is_not_there_is_not_asked_for_again(tmp_path: Path) -> None:

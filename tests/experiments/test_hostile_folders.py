@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ import torch
 
 from alexnet_lab.config import RunConfig
 from alexnet_lab.errors import UserError
+from alexnet_lab.evaluation.members import load_members
 from alexnet_lab.experiments.experiment import load_experiment
 from alexnet_lab.experiments.planning import check_same_run
 from alexnet_lab.experiments.run_folders import job_name
@@ -189,6 +191,57 @@ def test_a_configuration(name: str, folder: Path, monkeypatch: pytest.MonkeyPatc
     assert not Path("pwned").exists()
 
 
+EVALUATED: dict[str, tuple[Callable[[str], str], str]] = {
+    "NaN": (lambda text: text.replace("dropout: 0.5", "dropout: .nan"), "model.dropout=nan: must be from 0.0 to 0.95"),
+    "infinity": (lambda text: text.replace("width: ", "width: .inf #"), "model.width=inf: must be from"),
+    "a word for a number": (lambda text: text.replace("seed: 0", "seed: many", 1), "Value 'many' of type 'str'"),
+    "a list for a number": (lambda text: text.replace("seed: 0", "seed: [0]", 1), "is not one of this version"),
+    "a huge number": (lambda text: text.replace("width: ", "width: 1e300 #"), "model.width=1e+300: must be from"),
+    "a key that is none": (lambda text: "sede: 3\n" + text, "is not one of this version"),
+    "the environment": (lambda text: text.replace("seed: 0", "seed: ${oc.env:HOME}", 1), "outside the file"),
+    "nothing": (lambda text: "", "says nothing about the network"),
+}
+
+
+@pytest.mark.parametrize("name", EVALUATED)
+def test_a_configuration_that_is_evaluated(name: str, folder: Path) -> None:
+    change, said = EVALUATED[name]
+    file = folder / "runs" / "h" / "seed-0" / "config.yaml"
+    before = file.read_text()
+    file.chmod(0o644)
+    file.write_text(change(before))
+    assert file.read_text() != before
+    with pytest.raises(UserError, match=re.escape(said)) as refused:
+        load_members([file.parent], "last", {})
+    assert str(refused.value).startswith(str(file.parent))
+    assert "\n" not in str(refused.value)
+    assert str(Path.home()) not in str(refused.value).removeprefix(str(file))
+
+
+def test_what_is_evaluated_must_be_a_run_folder(folder: Path) -> None:
+    (folder / "loop").symlink_to("loop")
+    (folder / "bare").mkdir()
+    large = folder / "runs" / "h" / "seed-0"
+    as_gigabyte(large / "config.yaml")
+    before = sorted(folder.rglob("*"))
+    for name, said in (
+        ("loop", "run=loop: no such folder"),
+        ("treasure", "run=treasure: no such folder"),
+        ("/dev/zero", "run=/dev/zero: no such folder"),
+        ("bare", "run=bare: is not a run folder, it has no config.yaml"),
+        ("[runs/h/seed-1,loop]", "run=loop: no such folder"),
+        (str(large), "has 1073741824 bytes"),
+    ):
+        assert said in refusal(run(folder, "evaluate.py", f"run={name}")), name
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_result_of_a_gigabyte_is_nothing_to_an_evaluation(folder: Path) -> None:
+    as_gigabyte(folder / "runs" / "h" / "seed-1" / "result.json")
+    answer = run(folder, "evaluate.py", "run=runs/h/seed-1", "out=out")
+    assert answer.returncode == 0, answer.stderr
+
+
 def test_checkpoints(folder: Path, store_root: Path) -> None:
     """A run that finds them says so, line by line, and begins anew; what they hold does not run."""
     run_folder = folder / "runs" / "h" / "seed-0"
@@ -213,6 +266,9 @@ def test_checkpoints(folder: Path, store_root: Path) -> None:
     for path in places.values():
         exported = run(folder, "export.py", f"run={run_folder}", f"checkpoint={path.stem}", *EXPORT)
         assert str(folder) in refusal(exported) or "checkpoint" in refusal(exported)
+    for checkpoint, said in (("last", "refused, it holds Python objects"), ("best", "is a symbolic link")):
+        assert said in refusal(run(folder, "evaluate.py", f"run={run_folder}", f"checkpoint={checkpoint}"))
+    assert not (run_folder / "evaluation").exists()
     places["best"].unlink()
     arguments = (*SETTINGS, "seed=0", "sweep=h", f"data.store_root={store_root}", f"hydra.run.dir={run_folder}")
     again = run(folder, "train.py", *arguments)

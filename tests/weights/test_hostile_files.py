@@ -106,6 +106,7 @@ def test_claims_of_size_take_no_memory(good: Path, tmp_path: Path) -> None:
     with (tmp_path / "header of 1 GB").open("r+b") as file:
         file.truncate(2 * GIGABYTE)
     with (tmp_path / "endless zeros").open("wb") as file:
+        file.write(b"\x0a")  # as a .caffemodel begins
         file.truncate(8 * GIGABYTE)
     wide = {"width": 8.0, "input_size": 4096, "kernels": [10**9] * 5}
     (tmp_path / "huge network").write_bytes(changed(good, description=lambda d: d["model"].update(wide)).read_bytes())

@@ -19,6 +19,11 @@ LARGEST = 2**26  # bytes of a file; they have 31 million
 FILES = {"train": [f"data_batch_{number}" for number in range(1, 6)], "val": ["test_batch"]}
 
 
+def missing(root: Path) -> str | None:
+    """The archive that has to be fetched into `root`; None where CIFAR-10 is there."""
+    return None if (root / FOLDER).is_dir() or (root / ARCHIVE).is_file() else ARCHIVE
+
+
 class Cifar10Source(ArraySource):
     """The published archive, read as it is, or its extracted folder; the test set serves as validation set.
 

@@ -11,7 +11,7 @@ from types import FrameType
 from alexnet_lab.config import DataConfig
 from alexnet_lab.data.prepare import discard_changed, prepare_store, store_path
 from alexnet_lab.data.progress import ByteProgress
-from alexnet_lab.data.sources import make_source
+from alexnet_lab.data.sources import check_at_hand, make_source
 from alexnet_lab.data.store import Store
 from alexnet_lab.data.store_checks import verify_store
 from alexnet_lab.errors import Preempted, UserError
@@ -24,6 +24,7 @@ def prepare(data: DataConfig) -> None:
     source, directory = make_source(data), Path(data.store_root)
     if change := discard_changed(directory, source, data.packing):
         print(f"{change} since it was prepared: preparing it anew", file=sys.stderr)
+    check_at_hand(data, source)
     print(_summary(prepare_store(directory, source, data.packing, data.max_bad)))
 
 

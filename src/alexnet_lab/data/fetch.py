@@ -7,21 +7,26 @@ import http.client
 import shutil
 import sys
 import tarfile
+import threading
 import time
 import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
 from alexnet_lab.data.progress import ByteProgress
 from alexnet_lab.errors import UserError
+from alexnet_lab.files import check_folder_writable
 
 ATTEMPTS = 5
 SECONDS_WITHOUT_A_BYTE = 30.0
+SECONDS_TO_ANSWER = 4.0  # at the door
 _PIECE = 2**20
 
 
@@ -32,6 +37,10 @@ class Archive:
     name: str
     url: str
     md5: str
+
+    def address(self, url: str | None = None) -> str:
+        """Where it is to be had: from its publisher, or from another folder."""
+        return f"{(url or self.url).rstrip('/')}/{self.name}"
 
 
 _FASTAI = "https://s3.amazonaws.com/fast-ai-imageclas"
@@ -71,12 +80,14 @@ def fetch(name: str, folder: Path, url: str | None = None) -> Path:
                     )
                 return file
             part = folder / f".{name}.part"
-            _transfer(f"{(url or archive.url).rstrip('/')}/{name}", part)
+            address = archive.address(url)
+            if reason := _transfer(address, part):
+                raise UserError(_by_hand(archive, folder, address, reason))
             found = md5_of(part, "Checking")
             if found != archive.md5:
                 part.unlink()
                 raise UserError(
-                    f"{url or archive.url}/{name}: is not what was published (its MD5 is {found}, "
+                    f"{address}: is not what was published (its MD5 is {found}, "
                     f"not {archive.md5}); it was thrown away, try again or another data.url"
                 )
             part.replace(file)
@@ -126,8 +137,44 @@ def md5_of(file: Path, doing: str) -> str:
     return digest.hexdigest()
 
 
-def _transfer(url: str, part: Path) -> None:
-    """Append to `part` what it lacks of the file at `url`; raises UserError."""
+def check_can_fetch(name: str, folder: Path, url: str | None = None) -> None:
+    """Raise UserError where an archive cannot be fetched into `folder`: not writable, no answer within seconds."""
+    check_folder_writable(folder)
+    archive = ARCHIVES[name]
+    address = archive.address(url)
+    if reason := _no_answer(address):
+        raise UserError(_by_hand(archive, folder, address, reason))
+
+
+def _by_hand(archive: Archive, folder: Path, address: str, reason: str) -> str:
+    return (
+        f"{address}: cannot be fetched ({' '.join(reason.split()):.200}); without a network, put the file "
+        f"into {folder} by hand (its MD5 is {archive.md5})"
+    )
+
+
+@cache  # the jobs of a sweep are checked one after the other
+def _no_answer(address: str) -> str:
+    """Why nothing can be fetched from there, "" where it can. In a thread: looking up a name knows no time limit."""
+    found = []
+
+    def ask() -> None:
+        try:
+            with _open(address, first=0, last=0, seconds=SECONDS_TO_ANSWER):
+                found.append("")
+        except urllib.error.HTTPError as error:
+            found.append(_answer(error) if error.code < 500 else "")  # a server in trouble is asked again
+        except Exception as error:  # an address that a person has typed may fail anywhere
+            found.append(_reason(error))
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(SECONDS_TO_ANSWER)
+    return found[0] if found else f"no answer within {SECONDS_TO_ANSWER:g} s"
+
+
+def _transfer(url: str, part: Path) -> str:
+    """Append to `part` what it lacks of the file at `url`; why that could not be done, "" where it is whole."""
     reason, attempt, had = "", 0, -1
     while attempt < ATTEMPTS:
         have = part.stat().st_size if part.exists() else 0
@@ -135,32 +182,25 @@ def _transfer(url: str, part: Path) -> None:
         time.sleep((attempt - 1) ** 2 / 10)
         try:
             if _transfer_once(url, part):
-                return
+                return ""
             reason = "it breaks off"
         except urllib.error.HTTPError as error:
             if error.code == 416:  # there is nothing behind what we have: either it is whole, or it is another file
-                return
-            reason = f"the server answers {error.code} {error.reason}"
+                return ""
+            reason = _answer(error)
             if error.code < 500:
                 break
         except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-            reason = str(getattr(error, "reason", "") or error or type(error).__name__)
-    there = (
-        f"; {part.stat().st_size / 1e6:.0f} MB are kept, and the next try goes on from there" if part.exists() else ""
-    )
-    raise UserError(
-        f"{url}: cannot be fetched ({' '.join(reason.split())}){there}; without a network, "
-        f"put the file into {part.parent} by hand"
-    )
+            reason = _reason(error)
+    if part.exists():
+        reason += f"; {part.stat().st_size / 1e6:.0f} MB are kept, and the next try goes on from there"
+    return reason
 
 
 def _transfer_once(url: str, part: Path) -> bool:
     """One connection; whether the file is whole after it."""
-    if not url.startswith(("http://", "https://")):
-        raise UserError(f"{url}: data.url must begin with http:// or https://")
     have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})  # noqa: S310
-    with urllib.request.urlopen(request, timeout=SECONDS_WITHOUT_A_BYTE) as answer:  # noqa: S310
+    with _open(url, have, seconds=SECONDS_WITHOUT_A_BYTE) as answer:
         if have and answer.status != 206:
             have = 0  # the server cannot go on in the middle
         total = have + int(answer.headers.get("Content-Length") or 0)
@@ -171,3 +211,19 @@ def _transfer_once(url: str, part: Path) -> bool:
                 have += len(piece)
                 progress.advance(len(piece))
     return total == 0 or have >= total
+
+
+def _open(url: str, first: int, last: int | None = None, *, seconds: float) -> Any:
+    """The server's answer, from byte `first` to `last`. Raises what urllib does."""
+    if not url.startswith(("http://", "https://")):
+        raise UserError(f"{url}: data.url must begin with http:// or https://")
+    headers = {"Range": f"bytes={first}-{'' if last is None else last}"} if first or last is not None else {}
+    return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=seconds)  # noqa: S310
+
+
+def _answer(error: urllib.error.HTTPError) -> str:
+    return f"the server answers {error.code} {error.reason}"
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "reason", "") or error or type(error).__name__)

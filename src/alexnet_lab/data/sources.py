@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from alexnet_lab.data.fetch import check_can_fetch
 from alexnet_lab.data.fractals import FractalSettings, FractalSource
-from alexnet_lab.data.prepare import Source
+from alexnet_lab.data.prepare import Source, store_path
 
 PUBLISHED = ("imagenette", "imagewoof", "tiny_imagenet")  # as archives of picture files
 
@@ -26,13 +27,12 @@ def make_source(data: DataConfig) -> Source:
                 seed=data.collection_seed,
             )
         )
+    root = _root(data)
     # The readers of pictures only where one is read: they take a moment to load.
     if data.source == "digits":
         from alexnet_lab.data.digits import DigitsSource
 
         return DigitsSource(data.image_size, data.val_fraction, data.split_seed)
-    # What can be fetched has a place for it.
-    root = Path(data.root).expanduser() if data.root is not None else Path(data.store_root) / "downloads"
     if data.source == "cifar10":
         from alexnet_lab.data.cifar10 import Cifar10Source
 
@@ -48,3 +48,25 @@ def make_source(data: DataConfig) -> Source:
     source = PictureSource(lambda: find_layout(root, data.layout), root, data.image_size, selection)
     source.check()
     return source
+
+
+def check_at_hand(data: DataConfig, source: Source) -> None:
+    """Raise UserError where a published collection is neither prepared, nor there, nor to be fetched from here."""
+    published = data.source in ("cifar10", *PUBLISHED)
+    if not published or store_path(Path(data.store_root), source, data.packing).exists():
+        return
+    if data.source == "cifar10":
+        from alexnet_lab.data import cifar10
+
+        archive = cifar10.missing(_root(data))
+    else:
+        from alexnet_lab.data.layouts.published import PublishedLayout
+
+        archive = PublishedLayout(data.source, _root(data), data.image_size, data.url).missing()
+    if archive is not None:
+        check_can_fetch(archive, _root(data), data.url)
+
+
+def _root(data: DataConfig) -> Path:
+    """Where the pictures are; what can be fetched has a place for it."""
+    return Path(data.root).expanduser() if data.root is not None else Path(data.store_root) / "downloads"

@@ -15,7 +15,7 @@ from alexnet_lab.config_checks import typed
 from alexnet_lab.data.module import PictureData
 from alexnet_lab.data.store import Store
 from alexnet_lab.errors import UserError
-from alexnet_lab.training.same_run import read_configuration
+from alexnet_lab.training.same_run import configuration_of
 from alexnet_lab.weights.run_folder import load_run
 
 
@@ -59,11 +59,7 @@ def load_members(
 
 
 def _configuration(folder: Path, moved: Mapping[str, str]) -> RunConfig:
-    if not folder.is_dir():
-        raise UserError(f"run={folder}: no such folder")
-    settings = read_configuration(folder)
-    if settings is None:
-        raise UserError(f"run={folder}: is not a run folder, it has no config.yaml")
+    settings = configuration_of(folder)
     if "${" in repr(settings):
         raise UserError(f"{folder / 'config.yaml'}: refers to something outside the file")
     try:

@@ -8,15 +8,17 @@ from pathlib import Path
 
 from alexnet_lab.arguments import path
 from alexnet_lab.errors import UserError
+from alexnet_lab.training.same_run import configuration_of
 
 
 def run_folders(text: str) -> list[Path]:
-    """run=DIR, or run=[A,B,C]. Raises UserError for an empty list and for a run that is named twice."""
+    """run=DIR, or run=[A,B,C]. Raises UserError: an empty list, no run's folder, a run that is named twice."""
     is_list = text.startswith("[") and text.endswith("]")
     folders = [path(name.strip()) for name in (text[1:-1].split(",") if is_list else [text]) if name.strip()]
     if not folders:
         raise UserError(f"run={text}: names no run folder")
     for number, folder in enumerate(folders):
+        configuration_of(folder)
         if folder.resolve() in [other.resolve() for other in folders[:number]]:
             raise UserError(f"run={text}: names {folder} twice")
     return folders

@@ -60,6 +60,16 @@ def read_configuration(folder: Path) -> dict[str, Any] | None:
     return {str(key): value for key, value in content.items()}
 
 
+def configuration_of(folder: Path) -> dict[str, Any]:
+    """The configuration of a folder that must be a run's; raises UserError where it is none."""
+    if not folder.is_dir():
+        raise UserError(f"run={folder}: no such folder")
+    configuration = read_configuration(folder)
+    if configuration is None:
+        raise UserError(f"run={folder}: is not a run folder, it has no {FILE_NAME}")
+    return configuration
+
+
 def difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str | None:
     """The first setting that makes another result, as "key=old, not new"; None where the results are the same."""
     for key in sorted({*old, *new}):

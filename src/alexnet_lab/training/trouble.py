@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import math
 from collections import deque
@@ -13,11 +12,11 @@ import torch
 
 from alexnet_lab.config import RunConfig
 from alexnet_lab.errors import Preempted, UserError
+from alexnet_lab.files import NO_ROOM
 from alexnet_lab.training.ranks import Ranks
 
 log = logging.getLogger(__name__)
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 STUCK_MARGIN = 0.005  # how much better than guessing, as a fraction of its loss, a loss must be
 
 

@@ -10,15 +10,8 @@ from typing import Any
 import torch
 
 from alexnet_lab.errors import UserError
-from alexnet_lab.stored_archive import ZIP, check_stored
-from alexnet_lab.weights.trained_network import check_file
-
-LEGACY_PICKLE = b"\x80"  # torch.save before PyTorch 1.6
-
-
-def is_pickled(head: bytes) -> bool:
-    """Whether a file that begins so can have been written by torch.save."""
-    return head.startswith((ZIP, LEGACY_PICKLE))
+from alexnet_lab.stored_archive import check_stored
+from alexnet_lab.weights.file_kind import check_file
 
 
 def read_pickled(path: Path) -> Any:

@@ -18,7 +18,7 @@ from alexnet_lab.data.sources import make_source
 from alexnet_lab.data.store import Store, open_store
 from alexnet_lab.errors import UserError
 from alexnet_lab.training import checkpoint_file
-from alexnet_lab.training.same_run import read_configuration
+from alexnet_lab.training.same_run import configuration_of
 from alexnet_lab.weights.pickled_file import read_pickled
 from alexnet_lab.weights.trained_network import TrainedNetwork, assemble, checked_model
 
@@ -36,9 +36,7 @@ def load_run(folder: Path, checkpoint: str = "best") -> TrainedNetwork:
     """
     if checkpoint not in CHECKPOINTS:
         raise UserError(f"checkpoint={checkpoint}: must be one of {', '.join(CHECKPOINTS)}")
-    if not folder.is_dir():
-        raise UserError(f"run={folder}: no such folder")
-    configuration = _configuration(folder)
+    configuration = configuration_of(folder)
     model = checked_model(configuration.get("model"), folder / "config.yaml")
     file = folder / "checkpoints" / f"{checkpoint}.ckpt"
     if not file.exists():
@@ -60,13 +58,6 @@ def load_run(folder: Path, checkpoint: str = "best") -> TrainedNetwork:
         return TrainedNetwork(network, model, len(last))
     mean = torch.tensor(store.pixel_mean, dtype=torch.float32)
     return TrainedNetwork(network, model, len(last), mean, list(store.class_names))
-
-
-def _configuration(folder: Path) -> dict[str, Any]:
-    configuration = read_configuration(folder)
-    if configuration is None:
-        raise UserError(f"run={folder}: is not a run folder, it has no config.yaml")
-    return configuration
 
 
 def _store(configuration: dict[str, Any]) -> Store | None:

@@ -15,11 +15,11 @@ import safetensors.torch
 import torch
 
 from alexnet_lab.errors import UserError
+from alexnet_lab.weights.file_kind import check_file
 from alexnet_lab.weights.trained_network import (
     LARGEST_PICTURE,
     TrainedNetwork,
     assemble,
-    check_file,
     checked_model,
     checked_tensor,
 )
@@ -70,11 +70,6 @@ def load(path: Path) -> TrainedNetwork:
     if mean is not None:
         mean = _checked_mean(mean, path)
     return TrainedNetwork(assemble(model, num_classes, tensors, path), model, num_classes, mean, class_names)
-
-
-def is_safetensors(head: bytes) -> bool:
-    """Whether a file that begins with these 9 bytes can be one: the header's length, then JSON."""
-    return len(head) >= 9 and head[8:9] == b"{"
 
 
 def _check_header(path: Path) -> None:

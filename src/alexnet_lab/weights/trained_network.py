@@ -142,20 +142,5 @@ def checked_model(values: Any, file: Path) -> ModelConfig:
     return model
 
 
-def check_file(file: Path) -> None:
-    """Raise UserError for what is not a file with something in it."""
-    if not file.exists():
-        raise UserError(f"{file}: no such file")
-    if not file.is_file():
-        raise UserError(f"{file}: is not a file; name the file that holds the weights")
-    try:
-        with file.open("rb") as stream:
-            empty = not stream.read(1)
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror or error})") from None
-    if empty:
-        raise UserError(f"{file}: is empty")
-
-
 def _size(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))[:80] or "a single number"

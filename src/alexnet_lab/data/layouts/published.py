@@ -33,9 +33,7 @@ class PublishedLayout:
     def listing(self) -> Listing:
         layout = self._there()
         if layout is None:
-            _, top, name = next(
-                (edition for edition in self._editions if (self._root / edition[2]).is_file()), self._editions[0]
-            )
+            _, top, name = self._archive_there() or self._editions[0]
             layout = find_layout(extract(fetch(name, self._root, self._url), top))
         return layout.listing()
 
@@ -47,6 +45,13 @@ class PublishedLayout:
         """A collection that is prepared may be deleted: it can be had again."""
         layout = self._there()
         return layout.change(facts, every_file) if layout is not None else None
+
+    def missing(self) -> str | None:
+        """The archive that has to be fetched; None where the collection or its archive is there."""
+        return None if self._there() is not None or self._archive_there() else self._editions[0][2]
+
+    def _archive_there(self) -> tuple[int, str, str] | None:
+        return next((edition for edition in self._editions if (self._root / edition[2]).is_file()), None)
 
     def _there(self) -> Layout | None:
         for folder in (self._root, *(self._root / top for _, top, _ in self._editions)):
