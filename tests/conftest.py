@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from full_disk import Disk
 
 # Before torch is loaded: what is tested is small, and several tests share the machine.
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
@@ -64,6 +66,14 @@ def program(tmp_path: Path, store_root: Path) -> Program:
 def small(store_root: Path) -> tuple[str, ...]:
     """Overrides for a run of a few seconds."""
     return (*SMALL, f"data.store_root={store_root}")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """A disk of 24 MB in tmp_path."""
+    small = Disk(tmp_path / "disk")
+    yield small
+    small.close()
 
 
 def one_thread() -> dict[str, str]:

@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from alexnet_lab.experiments.run_lock import holder, take
 from conftest import HANG, SOURCE, one_thread
+from full_disk import Disk
 from processes import begin, obeying_permissions, wait_for, working_in
 
 LONG = ("trainer.max_epochs=30", "trainer.checkpoint_steps=20")  # some ten seconds
@@ -115,6 +117,25 @@ def test_a_job_that_is_asked_to_end_is_continued(small, tmp_path: Path) -> None:
     assert sweep.returncode == 0, said
     assert "2 jobs: 1 done, 1 continued and done" in said
     assert times_done(folder) == 1
+
+
+def test_on_a_full_disk_a_sweep_waits_for_room(disk: Disk, small) -> None:
+    """The jobs train on, have no room for their results in the end, and are started again when there is room."""
+    options = ("hydra.launcher.jobs=2", "model.width=0.0625", "trainer.max_epochs=40", "trainer.checkpoint_steps=5")
+    sweep = begin("train.py", "-m", "seed=0,1", "sweep=g", *small, *options, folder=disk.folder)
+    folders = [disk.folder / "runs" / "g" / f"seed-{seed}" for seed in (0, 1)]
+    wait_for(lambda: all((folder / "checkpoints" / "last.ckpt").exists() for folder in folders))
+    disk.fill(sweep.pid, *(json.loads((folder / ".lock").read_text())["process"] for folder in folders))
+    assert sweep.stderr is not None
+    waiting = {line.partition(":")[0] for line in islice((line for line in sweep.stderr if "for room" in line), 2)}
+    assert waiting == {"seed-0", "seed-1"}
+    assert not any((folder / "result.json").exists() for folder in folders)
+    disk.make_room(sweep.pid)
+
+    said = sweep.communicate(timeout=HANG)[1]
+    assert sweep.returncode == 0, said
+    assert "2 jobs: 2 continued and done" in said
+    assert [times_done(folder) for folder in folders] == [1, 1]
 
 
 def test_an_interrupted_run_with_other_settings_is_noticed(program, small, tmp_path: Path) -> None:

@@ -4,65 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from continued_runs import TINY, outcome
 from test_distributed import training_losses
 
 from conftest import HANG, SOURCE, one_thread
+from full_disk import Disk
 from processes import wait_for
 
 LONG = (*TINY, "optim.epochs=9", "trainer.checkpoint_steps=1")
-
-
-class Disk:
-    """A small disk that can be filled and emptied again: a tmpfs of its own where this user may mount one.
-
-    Elsewhere the writer is held to files of no more than a few bytes, which no write outgrows: the same error, but
-    for its number.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir()
-        options = ["-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
-        self.mounted = subprocess.run(["mount", *options], capture_output=True, check=False).returncode == 0
-
-    def fill(self, writer: int) -> None:
-        if self.mounted:
-            with (self.folder / "filler").open("wb") as file:
-                try:
-                    while True:
-                        os.write(file.fileno(), bytes(4096))
-                except OSError:
-                    pass
-        else:
-            resource.prlimit(writer, resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
-
-    def make_room(self, writer: int) -> None:
-        if self.mounted:
-            (self.folder / "filler").unlink()
-        else:
-            resource.prlimit(writer, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-
-    def close(self) -> None:
-        if self.mounted:
-            subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    small = Disk(tmp_path / "disk")
-    yield small
-    small.close()
 
 
 def start(folder: Path, store_root: Path, output: Path) -> subprocess.Popen[bytes]:

@@ -71,7 +71,8 @@ def start(job: Job, lock: RunLock, threads: int, gpus: list[str]) -> JobProcess:
     environment |= {"PYTHONUNBUFFERED": "1", HANDED_DOWN: str(lock.descriptor), **lifeline.environment()}
     if gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
-    write_json(job.folder / "progress.json", {"state": "starting"}, durable=False)
+    with suppress(OSError):  # on a full disk, the job says what it lacks
+        write_json(job.folder / "progress.json", {"state": "starting"}, durable=False)
     command = [sys.executable, str(TRAIN), *job.overrides, run_dir(job.folder)]
     with _output(job.folder) as output:
         process = subprocess.Popen(

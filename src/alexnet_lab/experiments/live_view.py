@@ -25,6 +25,7 @@ STYLES = {
     "interrupted": "yellow",
     "elsewhere": "magenta",
     "waiting": "dim",
+    "waiting for room": "bold yellow",  # on the disk
     "not started": "dim",
 }
 TEXTS = ("state", "ending")  # of progress.json
@@ -62,7 +63,11 @@ class JobView:
 
     @property
     def running(self) -> bool:
-        return not self.ended and self.state != "waiting"
+        return not self.ended and not self.waiting
+
+    @property
+    def waiting(self) -> bool:
+        return self.state.startswith("waiting")
 
     def read(self) -> None:
         """Take over what the job last said of itself; a file that is not there yet changes nothing."""
@@ -136,7 +141,7 @@ class LiveView:
         if not known:
             return None
         usual = sum(known) / len(known)
-        work = usual * sum(job.state == "waiting" for job in self.jobs)
+        work = usual * sum(job.waiting for job in self.jobs)
         for job in self.jobs:
             if job.running:
                 said = left[job.name]
@@ -193,7 +198,7 @@ class LiveView:
     def _print_lines(self) -> None:
         for job in self.jobs:
             mark = f"{job.name} {job.state}"
-            if job.state in ("starting", "elsewhere", "done", "failed") and mark not in self._said:
+            if job.state in ("starting", "elsewhere", "waiting for room", "done", "failed") and mark not in self._said:
                 self._said.add(mark)
                 error = job.progress.get("val_top1_error")
                 tail = f", val top-1 error {100 * error:.1f} %" if job.state == "done" and error is not None else ""

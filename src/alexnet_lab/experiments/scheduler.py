@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter, deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,13 +23,14 @@ from alexnet_lab.experiments import job_process
 from alexnet_lab.experiments.job_process import Job, JobProcess
 from alexnet_lab.experiments.live_view import JobView, LiveView
 from alexnet_lab.experiments.run_lock import holder, take
-from alexnet_lab.files import write_json
+from alexnet_lab.files import has_room, write_json
 from alexnet_lab.training.result import read_result
 
 POLL_SECONDS = 0.2
 ASK_AGAIN_SECONDS = 1.0  # between two attempts to lock a folder that another process runs
 GRACE_SECONDS = 60.0  # between asking a job to end and ending it: it saves a checkpoint meanwhile
 ONE_REQUEST_SECONDS = 1.0  # signals that come together are one request
+ASK_FOR_ROOM_SECONDS = 5.0  # between two looks at a full disk
 MOST_PREEMPTIONS = 20  # of one job by others than this scheduler: what ends it may do so for ever
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
@@ -141,6 +143,12 @@ class Scheduler:
                 turn.view.finish("complete")
                 self.counts["done by another process"] += 1
                 continue
+            if turn.preemptions and not has_room(turn.job.folder, room_for_checkpoints(turn.job.folder)):
+                lock.release()
+                turn.not_before = time.monotonic() + ASK_FOR_ROOM_SECONDS
+                turn.view.state = "waiting for room"
+                self.waiting.append(turn)
+                continue
             turn.continued |= has_checkpoint(turn.job.folder)
             gpus = [self.gpus.pop(0) for _ in range(turn.job.devices)] if self.gpus and turn.job.uses_gpus else []
             self.running.append((turn, job_process.start(turn.job, lock, self.threads, gpus)))
@@ -168,7 +176,8 @@ class Scheduler:
         turn.failures.append(job_process.ending(code))
         turn.view.finish("failed")
         news = {**turn.view.progress, "state": "failed", "ending": turn.failures[-1], "attempts": len(turn.failures)}
-        write_json(turn.job.folder / "progress.json", news, durable=False)
+        with suppress(OSError):  # on a full disk, the screen says so
+            write_json(turn.job.folder / "progress.json", news, durable=False)
         if len(turn.failures) <= self.retries:
             turn.view.state = "waiting"
             self.waiting.append(turn)
@@ -191,6 +200,11 @@ def visible_gpus() -> list[str]:
 def has_checkpoint(folder: Path) -> bool:
     """Whether a run left something in its folder that it can be continued from."""
     return any((folder / "checkpoints").glob("*.ckpt"))
+
+
+def room_for_checkpoints(folder: Path) -> int:
+    """Bytes that an interrupted run asks for when it starts again: the most checkpoints that it ever has."""
+    return 4 * max((file.stat().st_size for file in (folder / "checkpoints").glob("*.ckpt")), default=0) + 2**16
 
 
 def _make_folder(folder: Path) -> None:
