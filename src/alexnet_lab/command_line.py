@@ -23,10 +23,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_lab.config import RunConfig
 from alexnet_lab.config_checks import UnknownKeyError
-from alexnet_lab.errors import PREEMPTED_EXIT_CODE, Preempted, UserError
+from alexnet_lab.errors import PREEMPTED_EXIT_CODE, STOPPED_EXIT_CODE, Preempted, UserError
 
 EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130
 ASKS_TO_END = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 LONGEST_WORD = 8192  # characters; the longest path has 4096
 LONGEST_KEY = 200
@@ -124,10 +123,10 @@ def one_line_errors() -> Iterator[None]:
         fail(f"{str(error.filename)[:200] + ': ' if error.filename is not None else ''}{error.strerror}")
     except Preempted as error:
         say(str(error))
-        sys.exit(PREEMPTED_EXIT_CODE)
+        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         say("interrupted")
-        sys.exit(EXIT_INTERRUPTED)
+        sys.exit(STOPPED_EXIT_CODE)
 
 
 def fail(message: str) -> NoReturn:

@@ -12,6 +12,8 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import yaml
+
 KEY = "5" * 40
 ENTITY = "somebody"
 HANG_SECONDS = 3600.0  # longer than any test waits
@@ -42,6 +44,9 @@ class StandIn:
         self.later = "healthy"
         self.runs: dict[str, Run] = defaultdict(Run)
         self.artifacts: dict[str, dict[str, Any]] = {}
+        self.sweeps: dict[str, dict[str, Any]] = {}  # what their files say
+        self.planned = 0  # runs that agents were told to start
+        self.stopped = False  # whether somebody has pressed every run's stop button
         self.used: set[str] = set()  # artifacts that a run said it was made from
         self.views: dict[str, dict[str, Any]] = {}
         self.projects: set[str] = set()
@@ -128,7 +133,8 @@ class StandIn:
             return {"data": inner(variables)}
         if found := re.fullmatch(r"/files/[^/]+/[^/]+/([^/]+)/file_stream", path):
             self.stream(self.runs[found[1]], json.loads(body))
-        elif found := re.fullmatch(r"/upload/run/([^/]+)/(.+)", path):
+            return {"stopped": self.stopped}
+        if found := re.fullmatch(r"/upload/run/([^/]+)/(.+)", path):
             self.runs[found[1]].files[found[2]] = body
         elif found := re.fullmatch(r"/upload/artifact/([^/]+)/(.+)", path):
             self.artifacts[found[1]]["files"][found[2]] = body
@@ -236,12 +242,40 @@ class StandIn:
         self.projects.add(asked["project"])
         project = {"id": "project", "name": asked["project"], "entity": {"id": "entity", "name": ENTITY}}
         bucket = {key: run.bucket.get(key) for key in ("name", "displayName", "description", "config")}
+        bucket["sweepName"] = asked.get("sweep")
         return {
             "upsertBucket": {
-                "bucket": {"id": asked["name"], **bucket, "sweepName": None, "project": project, "historyLineCount": 0},
+                "bucket": {"id": asked["name"], **bucket, "project": project, "historyLineCount": 0},
                 "inserted": inserted,
             }
         }
+
+    def UpsertSweep(self, asked: dict[str, Any]) -> Any:  # noqa: N802
+        name = f"sweep{len(self.sweeps)}"
+        self.sweeps[name] = yaml.safe_load(asked["config"])
+        project = {"id": "project", "name": asked["projectName"], "entity": {"id": "entity", "name": ENTITY}}
+        return {"upsertSweep": {"sweep": {"name": name, "project": project}, "configValidationWarnings": []}}
+
+    def SweepWithRuns(self, asked: dict[str, Any]) -> Any:  # noqa: N802
+        known = {"id": asked["sweep"], "name": asked["sweep"], "config": yaml.safe_dump(self.sweeps[asked["sweep"]])}
+        return {"project": {"sweep": {**known, "runs": {"edges": []}}}}
+
+    def CreateAgent(self, asked: dict[str, Any]) -> Any:  # noqa: N802
+        return {"createAgent": {"agent": {"id": asked["sweep"]}}}  # one an agent would do; one a sweep does here
+
+    def Heartbeat(self, asked: dict[str, Any]) -> Any:  # noqa: N802
+        """An agent without a run is told to start one."""
+        commands = []
+        if not json.loads(asked["runState"]):
+            plan, number = self.sweeps[asked["id"]], self.planned
+            self.planned += 1
+            chosen = {
+                key: values["min"] if "min" in values else values["values"][number % len(values["values"])]
+                for key, values in plan["parameters"].items()
+            }
+            arguments = {key: {"value": value} for key, value in chosen.items()}
+            commands = [{"type": "run", "run_id": f"planned{number}", "program": plan["program"], "args": arguments}]
+        return {"agentHeartbeat": {"agent": {"id": asked["id"]}, "commands": json.dumps(commands)}}
 
     def CreateRunFiles(self, asked: dict[str, Any]) -> Any:  # noqa: N802
         files = [{"name": name, "uploadUrl": f"{self.url}/upload/run/{asked['run']}/{name}"} for name in asked["files"]]

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
-from conftest import HANG, SOURCE, one_thread
+from conftest import HANG
 from tracking.stand_in import KEY, StandIn
 from tracking.tracked import starter
 
@@ -98,41 +93,3 @@ def test_without_an_account_or_a_sweep_it_says_what_to_do(arguments: list[str], 
     assert process.returncode == 2
     assert said in output
     assert len(output.strip().splitlines()) == 1
-
-
-def test_an_agent_of_a_w_and_b_sweep_runs_what_the_sweep_file_says(small, tmp_path: Path) -> None:
-    from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
-
-    file = SOURCE.parent / "experiments" / "wandb" / "learning_rate.yaml"
-    plan = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
-    chosen = {"optim.learning_rate": 0.01, "optim.weight_decay": 0.0005, "model.dropout": 0.5, "seed": 1}
-    assert chosen.keys() == plan["parameters"].keys()
-    told = create_sweep_command_args({"args": {key: {"value": value} for key, value in chosen.items()}})
-    words = {"${env}": ["/usr/bin/env"], "${interpreter}": ["python"], "${program}": [plan["program"]]}
-    words["${args_no_hyphens}"] = told["args_no_hyphens"]
-    command = [word for part in create_sweep_command(plan["command"]) for word in words.get(part, [part])]
-
-    # As the agent starts it: from the project's folder, with its own names for the run.
-    (tmp_path / "src").symlink_to(SOURCE)
-    names = {"WANDB_SWEEP_ID": "s1", "WANDB_RUN_ID": "agent123", "WANDB_PROJECT": "alexnet-lab"}
-    names |= {"WANDB_SWEEP_PARAM_PATH": "wandb/sweep-s1/config-agent123.yaml", "HOME": str(tmp_path)}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    answer = subprocess.run(
-        [*command, *small, "logger=wandb"],
-        cwd=tmp_path,
-        env=one_thread() | names | {"PATH": path},
-        capture_output=True,
-        text=True,
-        timeout=HANG,
-    )
-    assert answer.returncode == 0, answer.stderr
-    [offline] = (tmp_path / "runs" / "wandb-learning-rate").glob("*/wandb/offline-run-*-agent123")
-    record = subprocess.run(
-        [shutil.which("wandb", path=path) or "", "leet", "inspect", "--json", str(offline)],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    run = next(json.loads(line)["run"] for line in record.splitlines() if '"type":"run"' in line)
-    assert (run["run_id"], run["sweep_id"]) == ("agent123", "s1")
-    assert {key: run["config"]["update"][key] for key in chosen} == chosen

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from alexnet_lab.errors import PREEMPTED_EXIT_CODE, Preempted, UserError
+from alexnet_lab.errors import PREEMPTED_EXIT_CODE, Preempted, Stopped, UserError
+from alexnet_lab.tracking.wandb_process import gpu_numbers
 from alexnet_lab.tracking.wandb_tracker import exit_code
 from conftest import HANG
 from tracking.stand_in import KEY, StandIn
@@ -65,6 +66,9 @@ def assert_private(server: StandIn, tmp_path: Path) -> None:
         assert private.encode() not in server.sent, private
         for path in written:
             assert private.encode() not in path.read_bytes(), f"{private} in {path}"
+    for path in tmp_path.rglob("*"):  # logs and configuration, and what lies at home
+        if path.is_file():
+            assert not {secret for secret in (KEY, SECRET) if secret.encode() in path.read_bytes()}, path
 
 
 def test_an_online_run_arrives_complete_and_tells_nothing_private(tracked, watched, tmp_path: Path) -> None:
@@ -84,18 +88,29 @@ def test_an_online_run_arrives_complete_and_tells_nothing_private(tracked, watch
 
 
 def test_how_a_run_ended_is_what_the_program_exits_with() -> None:
-    ends = {UserError("wrong"): 2, Preempted("asked"): PREEMPTED_EXIT_CODE, KeyboardInterrupt(): 130, ValueError(): 1}
+    ends = {UserError("wrong"): 2, Preempted("asked"): PREEMPTED_EXIT_CODE, Stopped("by hand"): 130, ValueError(): 1}
     assert [exit_code(error) for error in (None, *ends)] == [0, *ends.values()]
 
 
 def test_what_was_offline_is_uploaded_once(tracked, watched, tmp_path: Path) -> None:
     process = tracked("train.py", *watched, "sweep=later")
-    assert "W&B: offline (no key); `make sync` uploads it later" in process.communicate(timeout=HANG)[0]
+    output = process.communicate(timeout=HANG)[0]
+    assert "W&B: offline (no key); `make sync` uploads it later" in output
+    assert output.count("W&B") == 1, output
     folder = the_folder(tmp_path, "later")
 
     without = tracked("sync.py")
     assert "no key" in without.communicate(timeout=HANG)[0]
     assert without.returncode == 2
+
+    with StandIn() as server:  # an upload that is killed in the middle
+        server.moody_from, server.later = "/file_stream", "hanging"
+        process = tracked("sync.py", environment=server.environment)
+        while process.poll() is None and server.mood == "healthy":
+            time.sleep(0.02)
+        for number in (process.pid, *descendants(process.pid)):
+            os.kill(number, signal.SIGKILL)
+        process.communicate(timeout=HANG)
 
     with StandIn() as server:
         for expected in ("all 1 runs are uploaded", "nothing waits to be uploaded"):
@@ -113,7 +128,11 @@ def test_a_server_in_trouble_leaves_training_unharmed(trouble: str, tracked, wat
     with StandIn() as server:
         server.moody_from, server.later = "/file_stream", trouble
         process = tracked("train.py", *watched, "sweep=tried", environment=server.environment)
+        while process.poll() is None and not list((tmp_path / "runs").glob("tried/*/result.json")):
+            time.sleep(0.02)
+        waits_for_the_server = process.poll() is None
         output = process.communicate(timeout=HANG)[0]
+        assert waits_for_the_server, "the result came last"
     assert process.returncode == 0, output
     folder = the_folder(tmp_path, "tried")
     assert (folder / "result.json").exists()
@@ -126,12 +145,18 @@ def test_a_server_in_trouble_leaves_training_unharmed(trouble: str, tracked, wat
         assert_complete(server, folder)
 
 
-def test_a_server_that_hangs_from_the_start_is_left_alone(tracked, watched, tmp_path: Path) -> None:
-    with StandIn("hanging") as server:
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [("hanging", "no answer from the server"), ("failing", "the server answers 500"), ("vanished", "no network")],
+)
+def test_a_server_in_trouble_from_the_start_is_left_alone(trouble, said, tracked, watched, tmp_path: Path) -> None:
+    with StandIn(trouble) as server:
+        if trouble == "vanished":
+            server.vanish()
         process = tracked("train.py", *watched, "sweep=alone", environment=server.environment)
         output = process.communicate(timeout=HANG)[0]
     assert process.returncode == 0, output
-    assert "W&B: offline (" in output
+    assert f"W&B: offline ({said}); `make sync` uploads it later" in output
     assert output.count("W&B") == 1, output
     assert list(the_folder(tmp_path, "alone").glob("wandb/offline-run-*/*.wandb"))
     assert server.operations == []
@@ -161,22 +186,30 @@ def test_a_tracker_that_is_killed_does_not_take_the_training_with_it(victim: str
     assert output.count("W&B: stopped (") == 1, output
 
 
-def test_a_run_that_is_asked_to_end_is_preempted_and_goes_on_as_the_same_run(tracked, watched, tmp_path: Path) -> None:
+@pytest.mark.parametrize("agent", [{}, {"WANDB_SWEEP_ID": "sweep0", "WANDB_RUN_ID": "planned0"}], ids=["", "agent"])
+def test_a_run_that_is_asked_to_end_goes_on_as_the_same_run(agent, tracked, watched, tmp_path: Path) -> None:
     with StandIn() as server:
-        process = tracked("train.py", *watched, "sweep=asked", environment=server.environment)
+        process = tracked("train.py", *watched, "sweep=asked", environment=server.environment | agent)
         while process.poll() is None and "UpsertBucket" not in server.operations:
             time.sleep(0.01)
         process.terminate()
         output = process.communicate(timeout=HANG)[0]
         assert process.returncode == PREEMPTED_EXIT_CODE, output
         [run] = server.runs.values()
-        assert run.preempting
+        assert run.preempting is not bool(agent)  # W&B would have an agent start it again, which was asked to end it
         assert run.exit_code == PREEMPTED_EXIT_CODE
 
         process = tracked("train.py", *watched, "sweep=asked", environment=server.environment)
         output = process.communicate(timeout=HANG)[0]
         assert process.returncode == 0, output
         assert_complete(server, the_folder(tmp_path, "asked"))
+
+
+def test_a_run_shows_the_gpus_that_it_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = {"2": [2], "0,3": [0, 3], "GPU-5ebe9fd0": None, "": None}
+    for visible, numbers in shown.items():
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        assert gpu_numbers() == numbers
 
 
 def descendants(pid: int) -> list[int]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from alexnet_lab.errors import PREEMPTED_EXIT_CODE, UserError
+from alexnet_lab.errors import PREEMPTED_EXIT_CODE, STOPPED_EXIT_CODE, UserError
 from alexnet_lab.experiments import lifeline
 from alexnet_lab.experiments.run_folders import run_dir
 from alexnet_lab.experiments.run_lock import HANDED_DOWN, RunLock
@@ -27,6 +27,8 @@ RANK_VARIABLES = (
     "LOCAL_RANK", "RANK", "GROUP_RANK", "NODE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE",
     "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID",
 )  # fmt: skip
+# What an agent of a W&B sweep says to the one run that it starts; each job here is a run of its own.
+AGENT_VARIABLES = ("WANDB_SWEEP_ID", "WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -66,7 +68,7 @@ class JobProcess:
 
 def start(job: Job, lock: RunLock, threads: int, gpus: list[str]) -> JobProcess:
     """`python src/train.py <overrides> hydra.run.dir=<folder>` in its locked folder."""
-    environment = {key: value for key, value in os.environ.items() if key not in RANK_VARIABLES}
+    environment = {key: value for key, value in os.environ.items() if key not in RANK_VARIABLES + AGENT_VARIABLES}
     environment |= {name: str(threads) for name in THREAD_VARIABLES}
     environment |= {"PYTHONUNBUFFERED": "1", HANDED_DOWN: str(lock.descriptor), **lifeline.environment()}
     if gpus:
@@ -106,6 +108,8 @@ def ending(code: int) -> str:
     """How a process ended, in words."""
     if code == PREEMPTED_EXIT_CODE:
         return f"asked to end (exit code {code})"
+    if code == STOPPED_EXIT_CODE:
+        return f"stopped by hand (exit code {code})"
     if code >= 0:
         return f"exit code {code}"
     try:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from alexnet_lab.data.parallel import usable_cores
-from alexnet_lab.errors import PREEMPTED_EXIT_CODE, Preempted, UserError
+from alexnet_lab.errors import PREEMPTED_EXIT_CODE, STOPPED_EXIT_CODE, Preempted, UserError
 from alexnet_lab.experiments import job_process
 from alexnet_lab.experiments.job_process import Job, JobProcess
 from alexnet_lab.experiments.live_view import JobView, LiveView
@@ -178,7 +178,7 @@ class Scheduler:
         news = {**turn.view.progress, "state": "failed", "ending": turn.failures[-1], "attempts": len(turn.failures)}
         with suppress(OSError):  # on a full disk, the screen says so
             write_json(turn.job.folder / "progress.json", news, durable=False)
-        if len(turn.failures) <= self.retries:
+        if len(turn.failures) <= self.retries and code != STOPPED_EXIT_CODE:
             turn.view.state = "waiting"
             self.waiting.append(turn)
         else:

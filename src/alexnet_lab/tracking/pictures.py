@@ -36,6 +36,46 @@ class Guess:
     probabilities: list[float]
 
 
+@dataclass(frozen=True)
+class Predictions:
+    """What a network says of validation pictures: counts (K, K) by true and predicted class, K class names, and N
+    pictures, of which the first few are for the panels and the rest for the mistakes.
+
+    images (N, H, H, 3), uint8; labels (N,); most probable classes and their probabilities (N, 5), or fewer; conv1's
+    kernels (C, 3, S, S) and in how many towers they are, C = 0 where there is no conv1.
+    """
+
+    after: str  # when, in words
+    names: list[str]
+    counts: NDArray[np.int64]
+    panels: int
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    classes: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+    kernels: NDArray[np.float32]
+    towers: int
+
+
+def draw(told: Predictions) -> list[Picture]:
+    """The pictures of predictions, and conv1's kernels where there are any."""
+    guesses = [
+        Guess(image, told.names[label], [told.names[each] for each in classes], probabilities.tolist())
+        for image, label, classes, probabilities in zip(
+            told.images, told.labels, told.classes, told.probabilities, strict=True
+        )
+    ]
+    right = f"{np.trace(told.counts)} of {told.counts.sum()} right"
+    drawn = [
+        confusion_matrix(told.counts, told.names, f"confusion matrix {told.after}: {right}"),
+        top5_panels(guesses[: told.panels], f"five most probable classes {told.after}"),
+        misclassified(guesses[told.panels :], f"surest mistakes {told.after}"),
+    ]
+    if len(told.kernels):
+        drawn.append(kernels(told.kernels, told.towers, f"conv1 kernels {told.after}, a block a tower"))
+    return drawn
+
+
 def kernels(weight: NDArray[np.float32], towers: int, caption: str) -> Picture:
     """conv1's kernels, (K, 3, S, S), as figure 3 of the paper shows them: a block a tower, each on its own scale."""
     number, side = len(weight), weight.shape[2]

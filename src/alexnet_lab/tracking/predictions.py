@@ -1,10 +1,10 @@
-"""Collects what the network says of the validation pictures, now and then, and has it drawn."""
+"""Collects what the network says of the validation pictures, now and then, for the tracker to draw."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import lightning
 import numpy as np
@@ -12,14 +12,13 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
-from alexnet_lab.tracking import pictures
-from alexnet_lab.tracking.pictures import Guess, Picture
+from alexnet_lab.tracking.pictures import Predictions
 
 log = logging.getLogger(__name__)
 
 PANELS, MISTAKES = 8, 24
 
-Show = Callable[[int, list[Picture]], None]
+Show = Callable[[int, Predictions], None]
 
 
 def is_due(epoch: int, last: int) -> bool:
@@ -28,9 +27,10 @@ def is_due(epoch: int, last: int) -> bool:
 
 
 class PredictionPictures(Callback):
-    """Kernels, confusion matrix, top-5 panels and mistakes, for show(step, pictures) on rank zero.
+    """What kernels, confusion matrix, top-5 panels and mistakes are drawn from, for show(step, it) on rank zero.
 
-    The matrix counts the whole validation set; panels and mistakes are of rank zero's share.
+    The matrix counts the whole validation set; panels and mistakes are of rank zero's share. Drawing them takes
+    longer than a hundred small training steps, so that is left to who shows them.
     """
 
     def __init__(self, show: Show) -> None:
@@ -77,54 +77,46 @@ class PredictionPictures(Callback):
         total: Any = trainer.strategy.reduce(torch.from_numpy(flat).to(pl_module.device), reduce_op="sum")
         if not trainer.is_global_zero:
             return
-        seen = Seen(samples, labels, classes, probabilities)
-        counts = total.cpu().numpy().reshape(len(names), len(names))
-        after = f"after epoch {trainer.current_epoch + 1}"
+        spread, surest = spread_over_classes(labels), surest_mistakes(labels, classes, probabilities)
+        shown = np.concatenate([spread, surest])
         try:
-            drawn = draw(seen, counts, names, data.store.images("val"), after)
-            if (first := _conv1(pl_module)) is not None:
-                drawn.append(pictures.kernels(*first, caption=f"conv1 kernels {after}, a block a tower"))
-        except (OSError, ValueError) as error:  # such as a disk that is gone, or letters that the font cannot draw
-            log.warning("the pictures for the tracker could not be drawn (%s)", error)
+            images = data.store.images("val")[samples[shown]]
+        except (OSError, ValueError) as error:  # such as a disk that is gone
+            log.warning("there are no pictures for the tracker (%s)", error)
             return
-        self.show(trainer.global_step, drawn)
+        kernels, towers = _conv1(pl_module)
+        predictions = Predictions(
+            after=f"after epoch {trainer.current_epoch + 1}",
+            names=names,
+            counts=total.cpu().numpy().reshape(len(names), len(names)),
+            panels=len(spread),
+            images=np.asarray(images),
+            labels=labels[shown],
+            classes=classes[shown],
+            probabilities=probabilities[shown],
+            kernels=kernels,
+            towers=towers,
+        )
+        self.show(trainer.global_step, predictions)
 
 
-class Seen(NamedTuple):
-    """Of N pictures: number in the split and true class, (N,); most probable classes and probabilities, (N, 5)."""
-
-    samples: np.ndarray
-    labels: np.ndarray
-    classes: np.ndarray
-    probabilities: np.ndarray
+def spread_over_classes(labels: np.ndarray) -> np.ndarray:
+    """Places of a few pictures of classes as different as there are, the same after every epoch."""
+    by_class = np.argsort(labels, kind="stable")
+    return by_class[np.unique(np.linspace(0, len(by_class) - 1, PANELS).round().astype(int))]
 
 
-def draw(seen: Seen, counts: np.ndarray, names: list[str], images: Any, after: str) -> list[Picture]:
-    """The pictures of predictions; counts (K, K) by true and predicted class."""
-
-    def guesses(places: np.ndarray) -> list[Guess]:
-        return [
-            Guess(image, names[seen.labels[i]], [names[j] for j in seen.classes[i]], seen.probabilities[i].tolist())
-            for image, i in zip(images[seen.samples[places]], places, strict=True)
-        ]
-
-    by_class = np.argsort(seen.labels, kind="stable")
-    spread = by_class[np.unique(np.linspace(0, len(by_class) - 1, PANELS).round().astype(int))]
-    wrong = np.flatnonzero(seen.classes[:, 0] != seen.labels)
-    surest = wrong[np.argsort(-seen.probabilities[wrong, 0], kind="stable")][:MISTAKES]
-    right = f"{np.trace(counts)} of {counts.sum()} right"
-    return [
-        pictures.confusion_matrix(counts, names, f"confusion matrix {after}: {right}"),
-        pictures.top5_panels(guesses(spread), f"five most probable classes {after}"),
-        pictures.misclassified(guesses(surest), f"surest mistakes {after}"),
-    ]
+def surest_mistakes(labels: np.ndarray, classes: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Places of the misclassified pictures with the most probable wrong classes, surest first."""
+    wrong = np.flatnonzero(classes[:, 0] != labels)
+    return wrong[np.argsort(-probabilities[wrong, 0], kind="stable")][:MISTAKES]
 
 
-def _conv1(module: Any) -> tuple[np.ndarray, int] | None:
-    """conv1's weights and in how many towers they are; None for networks that the paper does not name so."""
+def _conv1(module: Any) -> tuple[np.ndarray, int]:
+    """conv1's weights and in how many towers they are; none for networks that the paper does not name so."""
     for name, layer in module.network.named_modules():
         if "conv1" in name.split(".") and isinstance(layer, nn.Conv2d) and layer.in_channels == 3:
             conv2 = getattr(module.network, "conv2", None)
             groups = [part.groups for part in conv2.modules() if isinstance(part, nn.Conv2d)] if conv2 else []
             return layer.weight.detach().float().cpu().numpy(), groups[0] if groups else 1
-    return None
+    return np.zeros((0, 3, 1, 1), np.float32), 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import string
@@ -15,13 +16,20 @@ from alexnet_lab.training.environment import commit, hardware, versions
 from alexnet_lab.training.result import configuration
 
 ID_FILE = "wandb_run_id"
-PATHS = ("data.root", "data.store_root")  # settings that name folders of this machine, which are nobody else's business
+# Settings that name folders of this machine, or where its owner fetches from: nobody else's business.
+PATHS = ("data.root", "data.store_root", "data.url")
 SINGLE = "single"  # group of runs that belong to no sweep
 
 
 def run_id(folder: Path) -> str:
-    """The run's id, kept in its folder: a run that is continued is the same run. Made where there is none."""
+    """The run's id, kept in its folder: a run that is continued is the same run. Made where there is none.
+
+    An agent of a W&B sweep has given the run an id before it starts it.
+    """
     path = folder / ID_FILE
+    if of_an_agent() and (given := os.environ.get("WANDB_RUN_ID")):
+        write_text(path, given + "\n")
+        return given
     try:
         found = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
@@ -32,14 +40,18 @@ def run_id(folder: Path) -> str:
     return found
 
 
+def of_an_agent() -> bool:
+    """Whether an agent of a W&B sweep has started this program."""
+    return "WANDB_SWEEP_ID" in os.environ
+
+
 def variant(run: RunConfig, folder: Path) -> str:
     """What sets the run apart in its sweep, but for the seed: "no-lrn", "model.lrn-true"; or its model."""
     if run.sweep is None:
         return run.model.name
     name = folder.name
     for key in PATHS:
-        value = run.data.root if key == "data.root" else run.data.store_root
-        name = name.replace(readable(f"{key}={value}"), "")
+        name = name.replace(readable(f"{key}={getattr(run.data, key.removeprefix('data.'))}"), "")
         name = name.partition(f"{key}-")[0]  # of a name that was cut short
     name = re.sub(r"(^|_)seed-\d+(?=_|$)", "", name)
     return re.sub("_+", "_", name).strip("_") or run.model.name
@@ -54,7 +66,7 @@ def description(run: RunConfig, folder: Path, parameters: int, devices: int) -> 
     facts = {"variant": name, "parameters": parameters, "hardware.devices": devices, "commit": commit()}
     return {
         "id": run_id(folder),
-        "project": run.logger.project,
+        "project": os.environ.get("WANDB_PROJECT", run.logger.project) if of_an_agent() else run.logger.project,
         "name": f"{name}_seed-{run.seed}",
         "group": run.sweep or SINGLE,
         "job_type": "train",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import logging
 import os
@@ -10,22 +12,33 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from alexnet_lab.tracking.pictures import Predictions
 
 log = logging.getLogger(__name__)
 
 ROOM = 20_000  # messages that may wait while W&B starts
 # A file of a sweep's agent, named from another folder; the run's configuration says the same.
 PARAMETERS = "WANDB_SWEEP_PARAM_PATH"
+ARRAYS = ("counts", "images", "labels", "classes", "probabilities", "kernels")  # of predictions
 SOURCE = Path(__file__).parents[2]
 
 
 class WandbPipe:
-    """Starts the process in `folder` and hands it messages, in order, as long as it takes them."""
+    """Starts the process in `folder` and hands it messages, in order, as long as it takes them.
 
-    def __init__(self, folder: Path, start: dict[str, Any]) -> None:
+    stop: called, from another thread, when somebody stops the run on W&B.
+    """
+
+    def __init__(self, folder: Path, start: dict[str, Any], stop: Callable[[], None]) -> None:
+        self._stop = stop
         self._waiting: queue.Queue[str | None] = queue.Queue(ROOM)
         self._done = self._given_up = False
         self._process = subprocess.Popen(
@@ -75,9 +88,10 @@ class WandbPipe:
         for line in self._process.stdout:
             message = json.loads(line)
             self._done |= bool(message.get("done"))
+            if "stop" in message:
+                self._stop()
             if "say" in message:
                 log.log(logging.WARNING if message["level"] == "warning" else logging.INFO, "%s", message["say"])
-                self._done |= message["level"] == "warning"
         if not self._done:
             self._give_up("its process has ended")
         self._given_up = True
@@ -91,6 +105,28 @@ class WandbPipe:
     def _end(self) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
+
+
+def packed(predictions: Predictions) -> dict[str, Any]:
+    """As parts of a message: text and numbers as they are, arrays as text."""
+    return {key: _as_text(value) if key in ARRAYS else value for key, value in vars(predictions).items()}
+
+
+def unpacked(message: dict[str, Any]) -> Predictions:
+    """What `packed` made into parts of this message."""
+    told = {field.name: message[field.name] for field in fields(Predictions)}
+    return Predictions(**told | {key: _from_text(told[key]) for key in ARRAYS})
+
+
+def _as_text(array: np.ndarray) -> str:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def _from_text(text: str) -> np.ndarray:
+    array: np.ndarray = np.load(io.BytesIO(base64.b64decode(text)), allow_pickle=False)
+    return array
 
 
 def environment() -> dict[str, str]:

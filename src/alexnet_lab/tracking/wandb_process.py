@@ -4,12 +4,12 @@ It is a process of its own so that nothing of W&B can hold up or end a training 
 goes on, whether they are read or not. Its working folder is the run's, so that every path it names is relative.
 
 Standard input: a JSON object a line, {"do": "start" | "row" | "pictures" | "summary" | "artifact" | "finish", ...}.
-Standard output: a JSON object a line, {"say": text, "level": "info" | "warning"}, and at last {"done": true}.
+Standard output: a JSON object a line, {"say": text, "level": "info" | "warning"}, {"stop": true} when somebody stops
+the run on W&B, and at last {"done": true}.
 """
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import os
@@ -21,7 +21,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from alexnet_lab.tracking import wandb_access
+from alexnet_lab.tracking import pictures, wandb_access
+from alexnet_lab.tracking.wandb_pipe import unpacked
 
 INIT_SECONDS = 10.0  # for the server to make the run, before it goes on offline
 # Settings with which W&B tells nothing of the machine's folders, its user, his code or his terminal.
@@ -41,11 +42,13 @@ PRIVATE = {
     "x_disable_meta": True,
     "x_save_requirements": False,
 }
+NICENESS = 5  # where every core is busy, training goes first
 KILLED_EXIT_CODE = 137  # of a run that ended without a word
 
 
 def main() -> None:
     words = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.nice(NICENESS)
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)  # what W&B prints must not pass for an answer
 
@@ -61,7 +64,8 @@ def main() -> None:
         speak(sys.stdin, say)
         say(done=True)
     except BaseException as error:
-        say(say=f"W&B: stopped ({_short(error)}); training goes on and its folder has everything", level="warning")
+        text = f"W&B: stopped ({_short(error)}); training goes on and its folder has everything"
+        say(say=text, level="warning", done=True)
         code = 1
     for folder in (Path(scratch), *Path("wandb").glob("*run-*/logs")):
         shutil.rmtree(folder, ignore_errors=True)
@@ -84,7 +88,12 @@ def speak(lines: TextIO, say: Callable[..., None]) -> None:
         if message["do"] == "row":
             run.log(message["values"], step=message["step"])
         elif message["do"] == "pictures":
-            run.log(_pictures(message["pictures"]), step=message["step"])
+            try:
+                drawn = pictures.draw(unpacked(message))
+            except (OSError, ValueError) as error:  # such as letters that the font cannot draw
+                say(say=f"W&B: there are no pictures after step {message['step']} ({_short(error)})", level="warning")
+            else:
+                run.log({picture.name: _image(picture) for picture in drawn}, step=message["step"])
         elif message["do"] == "summary":
             summary = message["values"]
             run.summary.update(summary)
@@ -118,6 +127,8 @@ def open_run(start: dict[str, Any], access: wandb_access.Access, say: Callable[.
         finish_timeout_raises=True,
         init_timeout=INIT_SECONDS,
         root_dir=".",
+        stop_fn=lambda: say(stop=True),
+        x_stats_gpu_device_ids=gpu_numbers(),
         x_stats_pid=start["pid"],
         x_transaction_log_flush_interval=2.0,  # seconds that a power cut may cost
     )
@@ -134,6 +145,12 @@ def open_run(start: dict[str, Any], access: wandb_access.Access, say: Callable[.
     run.define_metric("epoch", hidden=True)
     run.define_metric("*", step_metric="epoch")
     return run
+
+
+def gpu_numbers() -> list[int] | None:
+    """The GPUs that the run may use, by number; None where it may use all, or they are named otherwise."""
+    numbers = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    return [int(number) for number in numbers] if all(number.strip().isdigit() for number in numbers) else None
 
 
 def log_artifact(run: Any, message: dict[str, Any]) -> None:
@@ -158,18 +175,12 @@ def finish(run: Any, exit_code: int, access: wandb_access.Access, say: Callable[
             file.with_name(file.name + ".synced").touch()
 
 
-def _pictures(pictures: list[dict[str, Any]]) -> dict[str, Any]:
+def _image(picture: pictures.Picture) -> Any:
     import wandb
     from PIL import Image
 
-    return {
-        picture["name"]: wandb.Image(
-            Image.open(io.BytesIO(base64.b64decode(picture["png"]))),
-            caption=picture["caption"],
-            file_type="jpg" if picture["of_photographs"] else "png",
-        )
-        for picture in pictures
-    }
+    kind = "jpg" if picture.of_photographs else "png"
+    return wandb.Image(Image.open(io.BytesIO(picture.png)), caption=picture.caption, file_type=kind)
 
 
 def _short(error: BaseException) -> str:

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import base64
 import csv
-import dataclasses
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import lightning
 from lightning.pytorch.callbacks import Callback
 
-from alexnet_lab.command_line import EXIT_INTERRUPTED, EXIT_USER_ERROR
+from alexnet_lab.command_line import EXIT_USER_ERROR
 from alexnet_lab.config import RunConfig
 from alexnet_lab.errors import PREEMPTED_EXIT_CODE, Preempted, UserError
-from alexnet_lab.tracking.pictures import Picture
+from alexnet_lab.tracking.pictures import Predictions
 from alexnet_lab.tracking.predictions import PredictionPictures
-from alexnet_lab.tracking.run_identity import description, run_id
+from alexnet_lab.tracking.run_identity import description, of_an_agent, run_id
 from alexnet_lab.tracking.tracker import Tracker
-from alexnet_lab.tracking.wandb_pipe import WandbPipe
+from alexnet_lab.tracking.wandb_pipe import WandbPipe, packed
 
 log = logging.getLogger(__name__)
 
+BUTTON = "the stop button of W&B"
 SYNC_COMMAND = "make sync"
 FINISH_SECONDS = 10.0  # for what is left to upload at the end, the weights not counted
 ENDING_SECONDS = 4.0  # the same where the run was asked to end
@@ -31,13 +31,15 @@ UPLOAD_RATE = 2e6  # bytes a second, at least
 
 
 class WandbTracker(Tracker):
-    """Tells W&B of a run, on rank zero alone; takes part in summing over ranks on every rank."""
+    """Tells W&B of a run, on rank zero alone; takes part in summing over ranks on every rank.
 
-    def __init__(self, run: RunConfig, folder: Path) -> None:
+    stop: called with the button's name when somebody stops the run on W&B.
+    """
+
+    def __init__(self, run: RunConfig, folder: Path, stop: Callable[[str], None]) -> None:
         super().__init__()
-        self.run, self.folder = run, folder
+        self.run, self.folder, self.stop = run, folder, stop
         self.callbacks = [_Start(self), PredictionPictures(self.pictures)]
-        self.error: BaseException | None = None
         self._pipe: WandbPipe | None = None
         self._steps_an_epoch = 1
         self._finish_seconds = FINISH_SECONDS
@@ -51,10 +53,8 @@ class WandbTracker(Tracker):
             self._finish_seconds += 4 * parameters / UPLOAD_RATE
         try:
             told = description(self.run, self.folder, parameters, trainer.world_size)
-            if "WANDB_SWEEP_ID" in os.environ:  # an agent of W&B started this run and has named it
-                told |= {"id": os.environ.get("WANDB_RUN_ID", told["id"]), "project": os.environ.get("WANDB_PROJECT")}
             told |= {"pid": os.getpid(), "finish_seconds": self._finish_seconds, "sync_command": SYNC_COMMAND}
-            self._pipe = WandbPipe(self.folder, told)
+            self._pipe = WandbPipe(self.folder, told, lambda: self.stop(BUTTON))
         except OSError as error:  # such as a full disk
             log.warning("W&B: not used (%s); the run folder has everything", error)
 
@@ -66,24 +66,23 @@ class WandbTracker(Tracker):
         # Epochs that have passed, a fraction between two of them: the axis of every curve.
         self._pipe.send(do="row", step=step, values={**told, "epoch": step / self._steps_an_epoch})
 
-    def pictures(self, step: int, pictures: list[Picture]) -> None:
-        """Show pictures that were drawn after this step."""
+    def pictures(self, step: int, predictions: Predictions) -> None:
+        """Have what the network says after this step drawn and shown."""
         if self._pipe is not None:
-            told = [{**dataclasses.asdict(each), "png": base64.b64encode(each.png).decode()} for each in pictures]
-            self._pipe.send(do="pictures", step=step, pictures=told)
+            self._pipe.send(do="pictures", step=step, **packed(predictions))
 
     def finish(self, error: BaseException | None) -> None:
         if self._pipe is None:
             return
-        error = error or self.error
         code = exit_code(error)
         errors = best_and_final_errors(self.folder / "metrics.csv")
         self._pipe.send(do="summary", values=errors)
         if error is None and self.run.logger.log_artifacts:
             self._send_weights(errors)
-        self._pipe.send(do="finish", exit_code=code, preempted=code == PREEMPTED_EXIT_CODE)
-        hurried = code in (PREEMPTED_EXIT_CODE, EXIT_INTERRUPTED)
-        self._pipe.close(ENDING_SECONDS if hurried else self._finish_seconds + START_SECONDS)
+        asked = code == PREEMPTED_EXIT_CODE
+        # W&B has a preempted run of a sweep started again, and an agent's request to end comes from a person or a plan.
+        self._pipe.send(do="finish", exit_code=code, preempted=asked and not of_an_agent())
+        self._pipe.close(ENDING_SECONDS if asked else self._finish_seconds + START_SECONDS)
         self._pipe = None
 
     def _send_weights(self, errors: dict[str, float]) -> None:
@@ -133,23 +132,16 @@ def exit_code(error: BaseException | None) -> int:
     """What the program will exit with, which W&B takes for how the run ended."""
     if error is None:
         return 0
-    if isinstance(error, KeyboardInterrupt):
-        return EXIT_INTERRUPTED
     if isinstance(error, Preempted):
-        return PREEMPTED_EXIT_CODE
+        return error.exit_code
     return EXIT_USER_ERROR if isinstance(error, UserError) else 1
 
 
 class _Start(Callback):
-    """Starts the tracker when the trainer knows its ranks, and notes how training ended."""
+    """Starts the tracker when the trainer knows its ranks."""
 
     def __init__(self, tracker: WandbTracker) -> None:
         self.tracker = tracker
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self.tracker.start(trainer, pl_module)
-
-    def on_exception(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
-    ) -> None:
-        self.tracker.error = exception

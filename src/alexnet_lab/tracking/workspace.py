@@ -6,6 +6,7 @@ Seeds are never shown one by one: curves are means over seeds with a band of the
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
@@ -13,6 +14,7 @@ from wandb_workspaces.workspaces import internal
 
 AXIS = "epoch"
 VARIANT = "variant"
+GPUS = 8  # of a machine, the most that are drawn
 COLUMNS = (
     "config:variant.value",
     "config:seed.value",
@@ -81,13 +83,10 @@ def make_workspace(entity: str, project: str, sweep: str) -> ws.Workspace:
             ws.Section(
                 name="System",
                 panels=[
-                    wr.LinePlot(title=title, x="Relative Time (Process)", y=[metric], max_runs_to_show=100)
-                    for title, metric in (
-                        ("GPU used %", "system/gpu.0.gpu"),
-                        ("GPU memory used %", "system/gpu.0.memoryAllocated"),
-                        ("Processor used %", "system/cpu"),
-                        ("Memory of the run, MB", "system/proc.memory.rssMB"),
-                    )
+                    system("GPU used %", *(f"gpu.{number}.gpu" for number in range(GPUS))),
+                    system("GPU memory used %", *(f"gpu.{number}.memoryAllocated" for number in range(GPUS))),
+                    system("Processor used %", "cpu"),
+                    system("Memory of the run, MB", "proc.memory.rssMB"),
                 ],
             ),
         ],
@@ -147,6 +146,12 @@ def error_bars() -> list[wr.BarPlot]:
         bars("Top-1 error, last epoch", "final_val_top1_error"),
         bars("Top-5 error, last epoch", "final_val_top5_error"),
     ]
+
+
+def system(title: str, *metrics: str) -> wr.LinePlot:
+    """What wandb samples of the machine, a line a run."""
+    shown: list[Any] = [f"system/{metric}" for metric in metrics]
+    return wr.LinePlot(title=title, x="Relative Time (Process)", y=shown, max_runs_to_show=100)
 
 
 def media(title: str, key: str) -> wr.MediaBrowser:

@@ -15,7 +15,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from alexnet_lab.config import TrainerConfig
-from alexnet_lab.errors import Preempted, UserError
+from alexnet_lab.errors import Preempted, Stopped, UserError
 from alexnet_lab.training.checkpoints import Checkpoints
 from alexnet_lab.training.preemption import Preemption
 from alexnet_lab.training.ranks import Ranks
@@ -149,7 +149,8 @@ class Continuation(Callback):
         why, failure = self.preemption.requested or "a signal to another rank", self.checkpoints.failure
         saved = f"could not be saved ({failure}), what was saved before is kept" if failure else "is saved"
         place = f"step {trainer.global_step} of {int(trainer.estimated_stepping_batches)}"
-        raise Preempted(f"ended by {why} after {place}, which {saved}; continue with: {self.command}")
+        kind = Stopped if self.preemption.by_a_person else Preempted
+        raise kind(f"ended by {why} after {place}, which {saved}; continue with: {self.command}")
 
 
 def set_loops(loops: dict[str, Any], epoch: int, batches: int, step: int, trainer: lightning.Trainer) -> None:

@@ -19,7 +19,7 @@ from alexnet_lab.errors import PREEMPTED_EXIT_CODE, Preempted, UserError
 from alexnet_lab.experiments.run_folders import run_dir
 from alexnet_lab.experiments.run_lock import is_rank_zero
 from alexnet_lab.files import remove_unfinished, write_json, write_text
-from alexnet_lab.tracking.tracker import make_tracker
+from alexnet_lab.tracking.tracker import Tracker, make_tracker
 from alexnet_lab.training.build import build_network
 from alexnet_lab.training.checkpoints import Checkpoints
 from alexnet_lab.training.continuation import Continuation
@@ -56,9 +56,10 @@ def train(run: RunConfig, folder: Path, overrides: list[str]) -> None:
         return
     command = shlex.join(["python", "src/train.py", *overrides, run_dir(folder)])
     ranks = Ranks(folder, run.trainer.collective_timeout)
+    tracker = make_tracker(run, folder, preemption.stop)
     try:
         with one_line_troubles(run, ranks, command):
-            _train(run, folder, overrides, command, preemption, ranks, started)
+            _train(run, folder, overrides, command, preemption, ranks, tracker, started)
     except (UserError, Preempted) as error:
         to_log_file(str(error))
         if isinstance(error, Preempted) and ranks.rank > 0:
@@ -66,6 +67,7 @@ def train(run: RunConfig, folder: Path, overrides: list[str]) -> None:
         raise
     finally:
         ranks.end_started()
+        tracker.finish(sys.exception())  # last, because it may have to wait for a server
 
 
 def _train(
@@ -75,6 +77,7 @@ def _train(
     command: str,
     preemption: Preemption,
     ranks: Ranks,
+    tracker: Tracker,
     started: float,
 ) -> None:
     resolved = OmegaConf.to_yaml(OmegaConf.structured(run))
@@ -104,7 +107,6 @@ def _train(
     record = RunRecord(folder, run.trainer.log_every_n_steps, data.batch_size, started, stuck)
     checkpoints.sync_first = record.sync
     continuation = Continuation(run.trainer, checkpoints, preemption, record, ranks, configuration(run), command)
-    tracker = make_tracker(run, folder)
     record.tell = tracker.row
     trainer = make_trainer(run.trainer, [record, continuation], checkpoints, tracker, ranks)
     try:
@@ -112,7 +114,6 @@ def _train(
     finally:
         checkpoints.wait()
         record.close()
-        tracker.finish(sys.exception())
     if trainer.is_global_zero:
         write_json(folder / FILE_NAME, outcome(run, network, record, checkpoints, trainer, overrides))
         last = record.history[-1]

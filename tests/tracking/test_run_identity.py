@@ -1,0 +1,35 @@
+"""How a run is called on W&B, and what is left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from alexnet_lab.experiments.run_folders import job_name
+from alexnet_lab.tracking.run_identity import description, run_id
+from test_config import composed
+
+
+def test_where_data_lies_and_comes_from_is_left_out(tmp_path: Path) -> None:
+    pictures = tmp_path / "ada"
+    pictures.mkdir()
+    private = [f"data.root={pictures}", "data.store_root=/scratch/ada", "data.url=https://ada:sesame@mirror.example"]
+    for told_where in (private, private[1:], private[2:]):  # the first makes a name too long to be kept whole
+        overrides = ["model.lrn=false", *told_where, "seed=3"]
+        folder = tmp_path / job_name("", overrides)
+        folder.mkdir()
+        told = description(composed("data=cifar10", *private, *overrides, "sweep=ours"), folder, 10, devices=1)
+        assert told["name"] == "model.lrn-false_seed-3"
+        assert (told["config"]["model.lrn"], told["config"]["variant"]) == (False, "model.lrn-false")
+        assert not [word for word in ("ada", "sesame", "mirror", str(tmp_path)) if word in str(told)]
+
+
+def test_an_agents_name_for_a_run_stays_in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = run_id(tmp_path)
+    assert run_id(tmp_path) == own
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep0")
+    monkeypatch.setenv("WANDB_RUN_ID", "planned0")
+    assert run_id(tmp_path) == "planned0"
+    monkeypatch.delenv("WANDB_SWEEP_ID")
+    assert run_id(tmp_path) == "planned0"
