@@ -101,8 +101,9 @@ def evaluate(
     evaluator = Evaluator(members, store, views)
     evaluator.networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     strategy: Any = "auto"
+    ranks = Ranks(Path(), TIMEOUT)
     if devices > 1:  # the ranks never meet: one that ends before the others ends the evaluation
-        strategy = DistributedDataParallel(Ranks(Path(), TIMEOUT), timeout=timedelta(seconds=TIMEOUT))
+        strategy = DistributedDataParallel(ranks, timeout=timedelta(seconds=TIMEOUT))
     trainer = lightning.Trainer(
         accelerator=accelerator,
         devices=devices,
@@ -117,5 +118,9 @@ def evaluate(
     )
     # Lightning's own handler of SIGTERM would end the program with exit code 0.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
-    trainer.test(evaluator, verbose=False)
+    try:
+        trainer.test(evaluator, verbose=False)
+    except BaseException:
+        ranks.kill_started()  # before they notice that this one has gone, and say so at length
+        raise
     return evaluator.counts, trainer.is_global_zero
