@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from alexnet_lab.experiments.run_folders import run_dir
+from alexnet_lab.evaluation.request import default_folder
+from alexnet_lab.experiments.run_folders import RUNS, run_dir
+from alexnet_lab.reports.sweep_status import print_sweeps
 
 
 @pytest.mark.parametrize(
@@ -17,3 +19,11 @@ from alexnet_lab.experiments.run_folders import run_dir
 def test_hydra_understands_the_command_that_continues_a_run(name: str) -> None:
     override = OverridesParser.create().parse_override(run_dir(Path(name)))
     assert (override.key_or_group, override.value()) == ("hydra.run.dir", name)
+
+
+def test_evaluations_of_several_runs_are_no_sweep(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    default_folder([Path("a"), Path("b")], "centre", "last").mkdir(parents=True)
+    (RUNS / "lrn" / "seed-0").mkdir(parents=True)
+    print_sweeps()
+    assert capsys.readouterr().out == "runs/lrn: 1 jobs: 1 not started\n"

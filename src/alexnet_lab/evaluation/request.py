@@ -8,6 +8,7 @@ from pathlib import Path
 
 from alexnet_lab.arguments import path
 from alexnet_lab.errors import UserError
+from alexnet_lab.experiments.run_folders import ENSEMBLES
 from alexnet_lab.training.same_run import configuration_of
 
 
@@ -30,4 +31,4 @@ def default_folder(runs: Sequence[Path], views: str, checkpoint: str) -> Path:
     if len(runs) == 1:
         return runs[0] / "evaluation" / name
     told = "\n".join(sorted(str(run.resolve()) for run in runs))
-    return Path("runs", "ensembles", f"{len(runs)}-runs-{hashlib.sha256(told.encode()).hexdigest()[:8]}", name)
+    return ENSEMBLES / f"{len(runs)}-runs-{hashlib.sha256(told.encode()).hexdigest()[:8]}" / name

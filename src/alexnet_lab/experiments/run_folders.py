@@ -12,6 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 RUNS = Path("runs")
+ENSEMBLES = RUNS / "ensembles"  # evaluations of several runs together
 LONGEST_NAME = 120  # file systems allow 255 bytes; W&B shows about this much
 NOT_IN_NAMES = ("sweep",)
 STARTED = datetime.now()  # once a process: Hydra resolves a folder's name several times

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from alexnet_lab.errors import UserError
 from alexnet_lab.experiments.live_view import STYLES, duration, read_progress
-from alexnet_lab.experiments.run_folders import RUNS
+from alexnet_lab.experiments.run_folders import ENSEMBLES, RUNS
 from alexnet_lab.experiments.run_lock import holder
 from alexnet_lab.experiments.scheduler import has_checkpoint
 from alexnet_lab.training.result import read_result
@@ -111,7 +111,7 @@ def in_words(jobs: Sequence[JobStatus]) -> str:
 
 
 def _sweeps() -> list[Path]:
-    return sorted(folder for folder in RUNS.glob("*") if folder.is_dir())
+    return sorted(folder for folder in RUNS.glob("*") if folder.is_dir() and folder != ENSEMBLES)
 
 
 def _sweeps_in_words() -> str:
