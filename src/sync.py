@@ -20,7 +20,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(__doc__)
-    else:
-        command_line.run(main)
+    command_line.help_or_run(main, __doc__)

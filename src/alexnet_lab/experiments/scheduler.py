@@ -193,7 +193,11 @@ def visible_gpus() -> list[str]:
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return []
-    answer = subprocess.run([tool, "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True)
+    command = [tool, "--query-gpu=index", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except subprocess.TimeoutExpired:
+        raise UserError("nvidia-smi has not answered for 60 s; name the GPUs with CUDA_VISIBLE_DEVICES") from None
     return answer.stdout.split() if answer.returncode == 0 else []
 
 
