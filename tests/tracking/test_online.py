@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from alexnet_lab.errors import PREEMPTED_EXIT_CODE, Preempted, Stopped, UserError
-from alexnet_lab.tracking.wandb_process import gpu_numbers
+from alexnet_lab.tracking.wandb_process import KILLED_EXIT_CODE, gpu_numbers
 from alexnet_lab.tracking.wandb_tracker import exit_code
 from conftest import HANG
+from processes import wait_for
 from tracking.stand_in import KEY, StandIn
 from tracking.tracked import Start, starter
 
@@ -203,6 +204,44 @@ def test_a_run_that_is_asked_to_end_goes_on_as_the_same_run(agent, tracked, watc
         output = process.communicate(timeout=HANG)[0]
         assert process.returncode == 0, output
         assert_complete(server, the_folder(tmp_path, "asked"))
+
+
+def test_the_stop_button_ends_a_run_with_its_place_saved_and_a_sweep_does_not_try_it_again(
+    tracked, watched, tmp_path: Path
+) -> None:
+    sweep = ("-m", *watched, "trainer.max_epochs=1000", "sweep=stopped", "seed=0")
+    with StandIn() as server:
+        server.stopped = True  # which W&B's client asks for every 15 seconds
+        process = tracked("train.py", *sweep, environment=server.environment)
+        output = process.communicate(timeout=HANG)[0]
+        assert process.returncode == 2, output
+        assert " stopped by hand (exit code 130)" in output
+        assert "ended by the stop button of W&B after step " in output
+        assert "which is saved; continue with: " in output
+        assert output.count("failed (") == 1
+        [run] = server.runs.values()
+        assert (run.exit_code, run.preempting) == (130, False)
+        assert run.history
+    assert (the_folder(tmp_path, "stopped") / "checkpoints" / "last.ckpt").exists()
+
+
+def test_a_run_that_fails_or_is_killed_is_told_so(tracked, watched, tmp_path: Path) -> None:
+    with StandIn() as server:
+        diverging = ("optim.learning_rate=100", "sweep=failing")
+        process = tracked("train.py", *watched, *diverging, environment=server.environment)
+        output = process.communicate(timeout=HANG)[0]
+        assert process.returncode == 2, output
+        [failed] = server.runs.values()
+        assert failed.exit_code == 2
+
+        process = tracked("train.py", *watched, "sweep=killed", environment=server.environment)
+        while process.poll() is None and len(server.runs) < 2:
+            time.sleep(0.01)
+        process.kill()
+        process.communicate(timeout=HANG)
+        [killed] = (run for run in server.runs.values() if run is not failed)
+        wait_for(lambda: killed.exit_code is not None)
+        assert killed.exit_code == KILLED_EXIT_CODE
 
 
 def test_a_run_shows_the_gpus_that_it_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
