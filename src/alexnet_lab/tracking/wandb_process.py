@@ -84,6 +84,8 @@ def speak(lines: TextIO, say: Callable[..., None]) -> None:
     summary: dict[str, Any] = {}
     kept: list[dict[str, Any]] = []  # artifacts that the server could not be told of
     for line in lines:
+        if not line.endswith("\n"):
+            break  # the run was killed while it wrote this
         message = json.loads(line)
         if message["do"] == "row":
             run.log(message["values"], step=message["step"])
