@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+from alexnet_lab.errors import PREEMPTED_EXIT_CODE
 from alexnet_lab.experiments import lifeline
 from alexnet_lab.experiments.job_process import TRAIN
 from alexnet_lab.experiments.scheduler import SIGNALS
@@ -19,4 +20,6 @@ def run_sweep(overrides: list[str]) -> int:
     for number in SIGNALS:
         signal.signal(number, lambda number, frame: sweep.send_signal(number))
     code = sweep.wait()
+    if -code in SIGNALS:  # it was asked to end before it had begun to listen
+        return PREEMPTED_EXIT_CODE
     return code if code >= 0 else 128 - code  # as a shell reports a signal
