@@ -85,7 +85,9 @@ def check_run(folder: Path) -> None:
     rows: dict[int, dict[str, Any]] = {}
     for offline in records:
         content = read_offline(offline)
-        rows |= {row["item"]["_step"]: row["item"] for row in of_kind(content, "history")}
+        for row in of_kind(content, "history"):
+            # What a killed run said of its last step and what the next one adds to it are two rows.
+            rows.setdefault(row["item"]["_step"], {}).update(row["item"])
         [run] = of_kind(content, "run")
         assert (folder / "wandb_run_id").read_text().strip() == run["run_id"]
         assert run["display_name"] == f"model.lrn-{lrn}_seed-{seed}"
