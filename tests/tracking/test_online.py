@@ -18,6 +18,7 @@ from conftest import HANG
 from processes import wait_for
 from tracking.stand_in import KEY, StandIn
 from tracking.tracked import Start, starter
+from training.continued_runs import own_signals, signal_at, tiny, train_until_done  # noqa: F401
 
 SECRET = "planted-where-nobody-may-find-it"
 STEPS = 28  # of a watched run
@@ -223,6 +224,19 @@ def test_the_stop_button_ends_a_run_with_its_place_saved_and_a_sweep_does_not_tr
         assert (run.exit_code, run.preempting) == (130, False)
         assert run.history
     assert (the_folder(tmp_path, "stopped") / "checkpoints" / "last.ckpt").exists()
+
+
+def test_an_epoch_that_is_interrupted_in_its_validation_is_told_when_the_run_goes_on(
+    store_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with StandIn() as server:
+        for name, value in {**server.environment, "HOME": str(tmp_path)}.items():
+            monkeypatch.setenv(name, value)
+        signal_at(monkeypatch, "validation_step", lambda module: module.trainer.global_step == 7)
+        said = train_until_done(tiny(store_root, "logger=wandb"), tmp_path / "run")
+        assert len(said) == 1
+        [run] = server.runs.values()
+        assert [row["_step"] for row in run.history if "val_top1_error" in row] == [7, 14, 21]
 
 
 def test_a_run_that_fails_or_is_killed_is_told_so(tracked, watched, tmp_path: Path) -> None:

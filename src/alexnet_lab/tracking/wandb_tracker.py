@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import lightning
 from lightning.pytorch.callbacks import Callback
@@ -42,6 +43,7 @@ class WandbTracker(Tracker):
         self.callbacks = [_Start(self), PredictionPictures(self.pictures)]
         self._pipe: WandbPipe | None = None
         self._steps_an_epoch = 1
+        self._last_step: dict[str, float] = {}  # the row of an epoch's last step, until its validation is over
         self._finish_seconds = FINISH_SECONDS
 
     def start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
@@ -59,17 +61,31 @@ class WandbTracker(Tracker):
             log.warning("W&B: not used (%s); the run folder has everything", error)
 
     def row(self, values: dict[str, float]) -> None:
-        if self._pipe is None:
-            return
         step = int(values["step"])
         told = {key: value for key, value in values.items() if key not in ("step", "seconds")}  # W&B keeps its own
         # Epochs that have passed, a fraction between two of them: the axis of every curve.
-        self._pipe.send(do="row", step=step, values={**told, "epoch": step / self._steps_an_epoch})
+        told["epoch"] = step / self._steps_an_epoch
+        # W&B takes nothing more of a step that it knows when a run goes on. So an epoch's last step waits for the end
+        # of the validation: where that is interrupted, the run that goes on tells of it.
+        if step % self._steps_an_epoch == 0 and "val_loss" not in told:
+            self._last_step = told
+            return
+        self._tell_last_step(step)
+        self._tell(do="row", step=step, values=told)
 
     def pictures(self, step: int, predictions: Predictions) -> None:
         """Have what the network says after this step drawn and shown."""
+        self._tell_last_step(step)
+        self._tell(do="pictures", step=step, **packed(predictions))
+
+    def _tell_last_step(self, step: int) -> None:
+        if self._last_step:
+            self._tell(do="row", step=step, values=self._last_step)
+            self._last_step = {}
+
+    def _tell(self, **message: Any) -> None:
         if self._pipe is not None:
-            self._pipe.send(do="pictures", step=step, **packed(predictions))
+            self._pipe.send(**message)
 
     def finish(self, error: BaseException | None) -> None:
         if self._pipe is None:
