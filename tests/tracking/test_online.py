@@ -237,6 +237,7 @@ def test_an_epoch_that_is_interrupted_in_its_validation_is_told_when_the_run_goe
         assert len(said) == 1
         [run] = server.runs.values()
         assert [row["_step"] for row in run.history if "val_top1_error" in row] == [7, 14, 21]
+        assert [row["_step"] for row in run.history if "train_loss" in row] == list(range(1, 22))
 
 
 def test_a_run_that_fails_or_is_killed_is_told_so(tracked, watched, tmp_path: Path) -> None:

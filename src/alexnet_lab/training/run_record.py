@@ -91,7 +91,11 @@ class RunRecord(Callback):
         self.fit_started = self._tick = time.monotonic()
         if trainer.is_global_zero:
             path = self.folder / "metrics.csv"
-            self._file = GrowingFile(path, self._rows_so_far(path, trainer.global_step))
+            rows = self._rows_so_far(path, trainer.global_step)
+            self._file = GrowingFile(path, rows)
+            steps_an_epoch = int(trainer.estimated_stepping_batches) // max(1, trainer.max_epochs or 1)
+            if trainer.global_step == (len(self.history) + 1) * steps_an_epoch:
+                self._tell_again(rows, trainer.global_step)
             self._show(trainer, "training")
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -179,6 +183,12 @@ class RunRecord(Callback):
                     if int(row["step"]) <= step if of_a_step else int(row["epoch"]) < len(self.history):
                         writer.writerow({column: row[column] for column in COLUMNS})
         return text.getvalue()
+
+    def _tell_again(self, rows: str, step: int) -> None:
+        """Tell of a step whose validation was interrupted: a tracker keeps an epoch's last step until that is over."""
+        for row in csv.DictReader(io.StringIO(rows)):
+            if int(row["step"]) == step:
+                self.tell({column: float(value) for column, value in row.items() if value})
 
     def _row(self, **values: float) -> None:
         if self._file is None:
