@@ -11,14 +11,15 @@ from alexnet_lab.tracking.run_identity import description, run_id
 from test_config import composed
 
 
-def test_where_data_lies_and_comes_from_is_left_out(tmp_path: Path) -> None:
-    pictures = tmp_path / "ada"
+@pytest.mark.parametrize("length", range(0, 90, 3))  # the longer the name, the earlier it is cut
+def test_where_data_lies_and_comes_from_is_left_out(length: int, tmp_path: Path) -> None:
+    pictures = tmp_path / ("ada" + length * "a")
     pictures.mkdir()
     private = [f"data.root={pictures}", "data.store_root=/scratch/ada", "data.url=https://ada:sesame@mirror.example"]
-    for told_where in (private, private[1:], private[2:]):  # the first makes a name too long to be kept whole
+    for told_where in (private, private[1:], private[2:]):
         overrides = ["model.lrn=false", *told_where, "seed=3"]
         folder = tmp_path / job_name("", overrides)
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         told = description(composed("data=cifar10", *private, *overrides, "sweep=ours"), folder, 10, devices=1)
         assert told["name"] == "model.lrn-false_seed-3"
         assert (told["config"]["model.lrn"], told["config"]["variant"]) == (False, "model.lrn-false")

@@ -18,6 +18,7 @@ from alexnet_lab.training.result import configuration
 ID_FILE = "wandb_run_id"
 # Settings that name folders of this machine, or where its owner fetches from: nobody else's business.
 PATHS = ("data.root", "data.store_root", "data.url")
+_CUT_KEY = "|".join(re.escape(key[:length]) for key in PATHS for length in range(len(key) + 1))
 SINGLE = "single"  # group of runs that belong to no sweep
 
 
@@ -52,7 +53,8 @@ def variant(run: RunConfig, folder: Path) -> str:
     name = folder.name
     for key in PATHS:
         name = name.replace(readable(f"{key}={getattr(run.data, key.removeprefix('data.'))}"), "")
-        name = name.partition(f"{key}-")[0]  # of a name that was cut short
+        name = name.partition(f"{key}-")[0]  # of a name that was cut short in the value
+    name = re.sub(f"_({_CUT_KEY})-[0-9a-f]{{8}}$", "", name)
     name = re.sub(r"(^|_)seed-\d+(?=_|$)", "", name)
     return re.sub("_+", "_", name).strip("_") or run.model.name
 
