@@ -106,7 +106,7 @@ def test_a_killed_job_is_tried_again(small, tmp_path: Path) -> None:
 
 
 def test_a_job_that_is_asked_to_end_is_continued(small, tmp_path: Path) -> None:
-    options = ("hydra.launcher.jobs=1", "hydra.launcher.sweep_retries=0")
+    options = ("hydra.launcher.jobs=2", "hydra.launcher.sweep_retries=0")
     sweep = begin("train.py", "-m", "seed=0,1", "sweep=d", *options, *small, *LONG, folder=tmp_path)
     folder = tmp_path / "runs" / "d" / "seed-0"
     wait_for(lambda: (folder / "checkpoints" / "last.ckpt").exists())
