@@ -103,6 +103,16 @@ def test_two_classes_of_photographs_train(program: Program, pictures: Path, tmp_
     assert json.loads(result.read_text())["metrics"]["val_top5_error"] == 0.0
 
 
+def test_a_collection_that_is_refused_leaves_nothing(program: Program, tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        (tmp_path / "pictures" / name / "notes.txt").write_text("no picture")
+    refused = program("prepare.py", "data=folder", "data.root=pictures")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1), refused.stderr
+    assert "pictures/cat: holds no pictures" in refused.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
+
+
 def test_what_prepares_nothing_leaves_nothing(program: Program, tmp_path: Path) -> None:
     for asked, said in (
         (("-m", "data=fractals,digits"), "only src/train.py has sweeps"),

@@ -251,7 +251,8 @@ def test_a_missing_store_and_another_version_are_one_line(tmp_path: Path) -> Non
 def test_a_full_disk_is_found_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(100, 90, 10))
     with pytest.raises(UserError, match=r"GB are needed and 0.0 GB are free"):
-        prepare_store(tmp_path, RandomSource())
+        prepare_store(tmp_path / "stores", RandomSource())
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_key_names_the_settings() -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from filelock import BaseFileLock, FileLock, Timeout
 
@@ -16,6 +16,7 @@ from alexnet_lab.data.progress import PreparationProgress
 from alexnet_lab.data.store import SPLITS, Store, open_store, store_key
 from alexnet_lab.data.store_writer import StoreWriter, is_complete, partial_folder, put_into_place
 from alexnet_lab.errors import UserError
+from alexnet_lab.files import nearest_existing
 
 LARGEST_REJECTED_SHARE = 0.01
 JPEG_BYTES_A_PIXEL = 0.33  # of a photograph at the store's quality, about
@@ -66,11 +67,13 @@ def prepare_store(
     the folder, one builds and the others wait. One that was killed is continued by the next that asks.
     max_bad: the largest share of a split's pictures that may be unreadable.
     Raises UserError (one line): disk too full, folder not writable, store damaged, pictures changed since,
-    too many unreadable, or what the source raises.
+    too many unreadable, or what the source raises. A collection that is refused before its first picture is
+    read leaves nothing behind.
     """
     path = store_path(directory, source, packing)
     if path.exists():
         return _unchanged(open_store(path), source)
+    plan = _plan(path, source, packing)  # before the lock, whose file would be left by what is refused
     lock = _acquire_lock(path)
     try:
         if not path.exists() and is_complete(path):
@@ -78,7 +81,7 @@ def prepare_store(
         if path.exists():
             return _unchanged(open_store(path), source)
         try:
-            return _build(path, source, packing, max_bad)
+            return _build(path, source, plan, max_bad)
         except OSError as error:
             raise UserError(
                 f"{path}: could not be written ({error.strerror or error}); what is there is kept, "
@@ -134,20 +137,37 @@ def _acquire_lock(path: Path) -> BaseFileLock:
     return lock
 
 
-def _build(path: Path, source: Source, packing: str, max_bad: float) -> Store:
-    """Write every block that is not there yet, and finish."""
-    class_names = list(source.class_names)
+class _Plan(NamedTuple):
+    """What is to be prepared."""
+
+    about: dict[str, Any]  # for the manifest
+    counts: dict[str, int]  # pictures by split
+    space: str  # what the store needs and what there is, in words
+
+
+def _plan(path: Path, source: Source, packing: str) -> _Plan:
+    """Look through the collection; raises UserError where it is not as it should be or would not fit on the disk."""
     about = {
         "source": source.name,
         "settings": source.settings(),
         "found": source.facts(),
         "image_size": source.image_size,
         "packing": packing,
-        "class_names": class_names,
+        "class_names": list(source.class_names),
     }
     counts = {split: source.count(split) for split in SPLITS}
-    _check_disk(path, counts, source.image_size, packing)
-    with StoreWriter(path, about) as writer, PreparationProgress(sum(counts.values())) as progress:
+    return _Plan(about, counts, _checked_space(path, counts, source.image_size, packing))
+
+
+def _build(path: Path, source: Source, plan: _Plan, max_bad: float) -> Store:
+    """Write every block that is not there yet, and finish."""
+    counts, packing, class_names = plan.counts, plan.about["packing"], plan.about["class_names"]
+    print(
+        f"Preparing {path}: {counts['train']:,} training and {counts['val']:,} validation pictures; {plan.space}",
+        file=sys.stderr,
+        flush=True,
+    )
+    with StoreWriter(path, plan.about) as writer, PreparationProgress(sum(counts.values())) as progress:
         if sum(writer.taken.values()):
             progress.start_at(sum(writer.taken.values()))
         for split in SPLITS:
@@ -181,18 +201,20 @@ def _check_rejected(writer: StoreWriter, split: str, count: int, max_bad: float,
         )
 
 
-def _check_disk(path: Path, counts: dict[str, int], image_size: int, packing: str) -> None:
-    """Say how much space the store needs; raises UserError when it would not fit."""
+def _checked_space(path: Path, counts: dict[str, int], image_size: int, packing: str) -> str:
+    """How much space the store needs, in words; raises UserError when it would not fit."""
     pixels = sum(counts.values()) * image_size**2
     needed = int(pixels * (3 if packing == "pixels" else JPEG_BYTES_A_PIXEL)) + 8 * sum(counts.values()) + _SPARE_BYTES
-    partial = partial_folder(path)
-    there = sum(file.stat().st_size for file in partial.iterdir()) if partial.is_dir() else 0
-    free = shutil.disk_usage(path.parent).free + there
+    free = shutil.disk_usage(nearest_existing(path.parent)).free + _bytes_in(partial_folder(path))
     space = f"{needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free"
     if free < needed:
         raise UserError(f"{path.parent}: {space}; free some space, or choose another folder with data.store_root")
-    print(
-        f"Preparing {path}: {counts['train']:,} training and {counts['val']:,} validation pictures; {space}",
-        file=sys.stderr,
-        flush=True,
-    )
+    return space
+
+
+def _bytes_in(folder: Path) -> int:
+    """0 where there is no such folder, or another job is just putting it into place."""
+    try:
+        return sum(file.stat().st_size for file in folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return 0

@@ -20,6 +20,7 @@ from alexnet_lab.tracking.predictions import PredictionPictures
 from alexnet_lab.tracking.run_identity import description, of_an_agent, run_id
 from alexnet_lab.tracking.tracker import Tracker
 from alexnet_lab.tracking.wandb_pipe import WandbPipe, packed
+from alexnet_lab.training.run_record import steps_an_epoch
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class WandbTracker(Tracker):
     def start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         if not trainer.is_global_zero:
             return
-        self._steps_an_epoch = max(1, int(trainer.estimated_stepping_batches) // max(1, trainer.max_epochs or 1))
+        self._steps_an_epoch = steps_an_epoch(trainer)
         parameters = sum(parameter.numel() for parameter in module.parameters())
         if self.run.logger.log_artifacts:
             self._finish_seconds += 4 * parameters / UPLOAD_RATE

@@ -39,6 +39,11 @@ EPOCH_METRICS = ("train_top1_error", "val_loss", "val_top1_error", "val_top5_err
 STEPS_ALL_RECORDED = 50  # a run that goes wrong does so here
 
 
+def steps_an_epoch(trainer: lightning.Trainer) -> int:
+    """Optimizer steps of each epoch; 1 at least, so that it may divide."""
+    return max(1, int(trainer.estimated_stepping_batches) // max(1, trainer.max_epochs or 1))
+
+
 class RunRecord(Callback):
     """Rank zero writes; every rank takes part in averaging the loss.
 
@@ -93,8 +98,7 @@ class RunRecord(Callback):
             path = self.folder / "metrics.csv"
             rows = self._rows_so_far(path, trainer.global_step)
             self._file = GrowingFile(path, rows)
-            steps_an_epoch = int(trainer.estimated_stepping_batches) // max(1, trainer.max_epochs or 1)
-            if trainer.global_step == (len(self.history) + 1) * steps_an_epoch:
+            if trainer.global_step == (len(self.history) + 1) * steps_an_epoch(trainer):
                 self._tell_again(rows, trainer.global_step)
             self._show(trainer, "training")
 
