@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections import Counter
 from pathlib import Path
 
@@ -123,6 +124,43 @@ def test_archives_that_are_cut_off_or_missing_are_one_line(tmp_path: Path, name:
         find_layout(tmp_path).listing()
 
 
+def test_what_a_mac_or_a_compressor_makes_of_archives(tmp_path: Path) -> None:
+    made_collections.archives(tmp_path)
+    packed = made_collections.tar_of({"._n01440764.JPEG": b"Mac OS X", **made_collections.val_pictures()})
+    (tmp_path / archives.VAL).write_bytes(packed)
+    assert len(find_layout(tmp_path).listing().val.labels) == made_collections.VAL_PICTURES
+    (tmp_path / archives.VAL).write_bytes(gzip.compress(packed))
+    with pytest.raises(UserError, match=r"val\.tar: .*it is compressed"):
+        find_layout(tmp_path).listing()
+
+
+def test_lists_written_by_other_programs(tmp_path: Path) -> None:
+    made_collections.kaggle(tmp_path)
+    labels, mark = tmp_path / "LOC_val_solution.csv", b"\xef\xbb\xbf"  # with which Windows begins a text in UTF-8
+    labels.write_bytes(mark + labels.read_bytes())
+    assert len(find_layout(tmp_path).listing().val.labels) == made_collections.VAL_PICTURES
+    (tmp_path / "LOC_synset_mapping.txt").write_bytes("n01440764 Forelle, Bachsaibling, Äsche\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"LOC_synset_mapping\.txt: cannot be read"):
+        find_layout(tmp_path).listing()
+    labels.unlink()
+    with pytest.raises(UserError, match=r"lacks LOC_val_solution\.csv"):
+        find_layout(tmp_path)
+
+
+def test_parquet_files_that_are_not_all_there(tmp_path: Path) -> None:
+    made_collections.parquet(tmp_path)
+    shard = tmp_path / "data" / "train-00000-of-00002.parquet"
+    shard.rename(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=r"lacks train-00000-of-00002\*\.parquet \(1 of 2 files\)"):
+        find_layout(tmp_path)
+    (tmp_path / "elsewhere").rename(shard)
+    (tmp_path / "data" / "validation-00000-of-00001.parquet").rename(tmp_path / "data" / "valid-00000-of-00001.parquet")
+    assert len(find_layout(tmp_path).listing().val.labels) == made_collections.VAL_PICTURES
+    parquet_of({"img": [b"x"], "label": [0]}, shard)
+    with pytest.raises(UserError, match=r"lacks the column image\.bytes; it has img, label"):
+        find_layout(tmp_path).listing()
+
+
 def test_too_few_validation_pictures_are_not_given_others_labels(tmp_path: Path) -> None:
     made_collections.extracted(tmp_path)
     (tmp_path / "val" / "ILSVRC2012_val_00000003.JPEG").unlink()
@@ -138,14 +176,18 @@ def test_a_store_notices_that_its_archive_was_replaced(tmp_path: Path) -> None:
         prepared(tmp_path / "made")
 
 
-def test_parquet_without_names_of_classes(tmp_path: Path) -> None:
+def parquet_of(columns: dict[str, list[object]], file: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet
 
+    pyarrow.parquet.write_table(pa.table(columns), file)
+
+
+def test_parquet_without_names_of_classes(tmp_path: Path) -> None:
     rows = [{"bytes": made_collections.picture(index), "path": None} for index in range(20)]
-    table = pa.table({"image": rows, "label": [index % 2 for index in range(20)]})
     (tmp_path / "made").mkdir()
-    pyarrow.parquet.write_table(table, tmp_path / "made" / "train-00000-of-00001.parquet")
+    labels = [index % 2 for index in range(20)]
+    parquet_of({"image": rows, "label": labels}, tmp_path / "made" / "train-00000-of-00001.parquet")
     store = prepared(tmp_path / "made")
     assert store.class_names == ["0", "1"]
     assert [len(store.labels(split)) for split in ("train", "val")] == [16, 4]

@@ -125,10 +125,10 @@ def test_a_fraction_of_the_training_pictures(root: Path) -> None:
 
 def test_some_of_the_classes(root: Path) -> None:
     for split in ("train", "val"):
-        (root / split / "pale grey").mkdir()
-        Image.new("RGB", (8, 8)).save(root / split / "pale grey" / "0.png")
-    source = PictureSource(lambda: TreeLayout(root), root, 16, Selection(("pale grey", "light")))
-    assert source.class_names == ["light", "pale grey"]
+        (root / split / "pale_grey").mkdir()
+        Image.new("RGB", (8, 8)).save(root / split / "pale_grey" / "0.png")
+    source = PictureSource(lambda: TreeLayout(root), root, 16, Selection(("Pale grey", "light")))
+    assert source.class_names == ["light", "pale_grey"]
     assert source._split("train").labels.tolist() == [0] * 6 + [1]
     with pytest.raises(UserError, match=r"no class drak; the nearest are dark") as error:
         assert PictureSource(lambda: TreeLayout(root), root, 16, Selection(("drak", "light"))).class_names
@@ -139,6 +139,37 @@ def test_pictures_may_lie_deeper(root: Path) -> None:
     (root / "train" / "dark" / "more" / "still").mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(root / "train" / "dark" / "more" / "still" / "0.png")
     assert folder_source(root, 16).count("train") == 13
+
+
+@pytest.mark.parametrize(("train", "val"), [("Train", "Test"), ("training", "testing"), ("train", "VALID")])
+def test_the_halves_may_have_other_names(root: Path, train: str, val: str) -> None:
+    (root / "train").rename(root / train)
+    (root / "val").rename(root / val)
+    source = folder_source(root, 16)
+    assert (source.class_names, source.count("train"), source.count("val")) == (["dark", "light"], 12, 4)
+
+
+def test_validation_pictures_without_training_pictures_are_no_classes(root: Path) -> None:
+    (root / "train").rename(root / "trian")
+    with pytest.raises(UserError, match=r"pictures: holds val/ and no train/"):
+        folder_source(root, 16).check()
+    (root / "trian").rename(root / "other")  # beside a folder of pictures, "test" is a class as any other
+    (root / "val" / "dark").rename(root / "test")
+    (root / "val" / "light").rename(root / "more")
+    (root / "val").rmdir()
+    assert folder_source(root, 16).class_names == ["more", "other", "test"]
+
+
+def test_links_that_lead_nowhere_are_listed_and_pipes_passed_over(root: Path, tmp_path: Path) -> None:
+    (root / "train" / "dark" / "dangling.png").symlink_to("nowhere.png")
+    (root / "train" / "dark" / "loop.png").symlink_to("loop.png")
+    os.mkfifo(root / "train" / "dark" / "pipe.png")
+    store = prepare_store(tmp_path / "stores", folder_source(root, 16), max_bad=0.5)
+    assert (store.path / "quarantine.csv").read_text().splitlines()[1:] == [
+        "train/dark/dangling.png,cannot be read: No such file or directory",
+        "train/dark/loop.png,cannot be read: Too many levels of symbolic links",
+    ]
+    assert prepare_store(tmp_path / "stores", folder_source(root, 16)).path == store.path  # nothing has changed
 
 
 def test_folders_that_cannot_serve_are_one_line(root: Path, tmp_path: Path) -> None:

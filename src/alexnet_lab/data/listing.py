@@ -60,12 +60,13 @@ def choose_classes(listing: Listing, wanted: Sequence[str]) -> Listing:
     """
     numbers = {name: number for number, name in enumerate(listing.class_names)}
     in_words: dict[str, list[int]] = {}
-    for name, words in listing.words.items():
-        for word in {words, *words.split(",")}:
-            in_words.setdefault(word.strip().casefold(), []).append(numbers[name])
+    for name, number in numbers.items():
+        words = listing.words.get(name, name)
+        for word in {_plain(part) for part in (words, *words.split(","))}:
+            in_words.setdefault(word, []).append(number)
     chosen: set[int] = set()
     for name in wanted:
-        found = [numbers[name]] if name in numbers else in_words.get(name.replace("_", " ").strip().casefold(), [])
+        found = [numbers[name]] if name in numbers else in_words.get(_plain(name), [])
         if len(found) > 1:
             options = ", ".join(listing.class_names[number] for number in found)
             raise UserError(f"data.classes: {name} may be any of {options}; say which")
@@ -132,8 +133,12 @@ def _seeded_order(split: Split, seed: int, purpose: str) -> list[NDArray[np.int6
     return [order[labels == label] for label in range(int(split.labels.max(initial=-1)) + 1)]
 
 
+def _plain(words: str) -> str:
+    return words.replace("_", " ").strip().casefold()
+
+
 def _nearest(name: str, listing: Listing, in_words: dict[str, list[int]]) -> str:
-    known = {candidate.casefold(): candidate for candidate in listing.class_names}
-    known |= {words: f"{listing.class_names[found[0]]} ({words})" for words, found in in_words.items()}
-    near = difflib.get_close_matches(name.replace("_", " ").casefold(), list(known), n=3, cutoff=0.4)
+    known = {words: f"{listing.class_names[found[0]]} ({words})" for words, found in in_words.items()}
+    known |= {_plain(candidate): candidate for candidate in listing.class_names}
+    near = difflib.get_close_matches(_plain(name), list(known), n=3, cutoff=0.4)
     return f"the nearest are {', '.join(known[one] for one in near)}" if near else "nothing is near it"

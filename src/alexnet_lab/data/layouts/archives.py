@@ -18,6 +18,7 @@ from alexnet_lab.data.listing import Listing, Split
 from alexnet_lab.data.places import TarPlace
 from alexnet_lab.errors import UserError
 
+_GZIP = b"\x1f\x8b"
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 
 
@@ -43,7 +44,7 @@ class ArchivesLayout:
         labels: list[int] = []
         places: list[TarPlace] = []
         for label, (archive, first, size) in enumerate(inner):
-            for name, picture, length in sorted(_members(self.root / TRAIN, first, size)):
+            for name, picture, length in sorted(_members(self.root / TRAIN, archive, first, size)):
                 names.append(f"{TRAIN}/{archive}/{name}")
                 labels.append(label)
                 places.append(TarPlace(str(self.root / TRAIN), picture, length))
@@ -77,25 +78,31 @@ def file_facts(files: list[Path]) -> dict[str, Any]:
     }
 
 
-def _members(archive: Path, first: int = 0, size: int | None = None) -> list[tuple[str, int, int]]:
-    """(name, first byte, bytes) of the regular files of a tar archive, or of one that lies within another."""
-    end = archive.stat().st_size if size is None else first + size
+def _members(archive: Path, within: str = "", first: int = 0, size: int = 0) -> list[tuple[str, int, int]]:
+    """(name, first byte, bytes) of the visible files of a tar archive, or of the one that lies `within` it."""
+    end = first + size if within else archive.stat().st_size
     members: list[tuple[str, int, int]] = []
     following = first
     try:
         with archive.open("rb") as stream:
             stream.seek(first)
+            if stream.read(2) == _GZIP:
+                raise tarfile.ReadError("it is compressed, which the published one is not")
+            stream.seek(first)
             with tarfile.open(fileobj=stream, mode="r:") as tar:  # "r:" is without compression: it can be jumped in
                 for member in tar:
                     if member.offset_data + member.size > end:
                         raise tarfile.ReadError(f"{member.name} ends behind the archive's end")
-                    if member.isreg():
-                        members.append((Path(member.name).name, member.offset_data, member.size))
+                    name = Path(member.name).name
+                    if member.isreg() and not name.startswith("."):
+                        members.append((name, member.offset_data, member.size))
                     following = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
             stream.seek(following)
             # tarfile takes an archive that is cut off between two members for a whole one.
             if following >= end or stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
                 raise tarfile.ReadError("its end is missing")
     except (OSError, tarfile.TarError) as error:
-        raise UserError(f"{archive}: is damaged or cut off ({' '.join(str(error).split())}); fetch it again") from None
+        inner = f", in it {within}" if within else ""
+        reason = " ".join(str(error).split())
+        raise UserError(f"{archive}{inner}: is damaged or cut off ({reason}); fetch it again") from None
     return members

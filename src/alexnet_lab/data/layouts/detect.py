@@ -33,7 +33,7 @@ def detect(root: Path) -> str:
         return "archives"
     if parquet.parquet_files(root)[0]:
         return "parquet"
-    if (root / flat_validation.KAGGLE_LIST).is_file():
+    if any((root / name).exists() for name in (flat_validation.KAGGLE_LIST, *flat_validation.KAGGLE_FOLDERS)):
         return "kaggle"
     if (root / "val" / flat_validation.TINY_LIST).is_file():
         return "tiny_imagenet"

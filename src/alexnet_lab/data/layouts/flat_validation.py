@@ -21,6 +21,7 @@ from alexnet_lab.errors import UserError
 # From the sorted names of the validation pictures to their classes, and all classes in words.
 Classes = Callable[[list[str]], tuple[list[str], dict[str, str]]]
 
+KAGGLE_FOLDERS = ("ILSVRC/Data/CLS-LOC", "Data/CLS-LOC")
 KAGGLE_LIST, KAGGLE_WORDS = "LOC_val_solution.csv", "LOC_synset_mapping.txt"
 TINY_LIST, TINY_WORDS = "val_annotations.txt", "words.txt"
 
@@ -71,14 +72,14 @@ def extracted_imagenet(root: Path) -> FlatValidationLayout:
 
 def kaggle(root: Path) -> FlatValidationLayout:
     """The tree of Kaggle's ImageNet Object Localization Challenge: ILSVRC/Data/CLS-LOC beside its lists."""
-    data = next((root / top for top in ("ILSVRC/Data/CLS-LOC", "Data/CLS-LOC") if (root / top).is_dir()), None)
+    data = next((root / top for top in KAGGLE_FOLDERS if (root / top).is_dir()), None)
     if data is None or not (root / KAGGLE_LIST).is_file():
         raise UserError(f"{root}: lacks {KAGGLE_LIST} or ILSVRC/Data/CLS-LOC/ of Kaggle's tree")
 
     def classes(files: list[str]) -> tuple[list[str], dict[str, str]]:
         wnids: dict[str, str] = {}
         try:
-            with (root / KAGGLE_LIST).open(newline="", encoding="utf-8") as stream:
+            with (root / KAGGLE_LIST).open(newline="", encoding="utf-8-sig") as stream:
                 for row in csv.DictReader(stream):
                     wnids[row["ImageId"]] = row["PredictionString"].split()[0]  # "wnid x y x y wnid x y x y ..."
         except (OSError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
@@ -94,7 +95,7 @@ def tiny_imagenet(root: Path) -> FlatValidationLayout:
 
     def classes(files: list[str]) -> tuple[list[str], dict[str, str]]:
         wnids: dict[str, str] = {}
-        for line in (root / "val" / TINY_LIST).read_text(encoding="utf-8").splitlines():
+        for line in _lines(root / "val" / TINY_LIST):
             name, _, rest = line.partition("\t")
             wnids[name] = rest.partition("\t")[0]
         names = [_known(wnids, Path(file).name, root / "val" / TINY_LIST) for file in files]
@@ -113,5 +114,12 @@ def _words(file: Path, separator: str) -> dict[str, str]:
     """Lines of class and words; empty where there is no such file."""
     if not file.is_file():
         return {}
-    lines = file.read_text(encoding="utf-8").splitlines()
-    return {wnid: words.strip() for wnid, _, words in (line.partition(separator) for line in lines)}
+    return {wnid: words.strip() for wnid, _, words in (line.partition(separator) for line in _lines(file))}
+
+
+def _lines(file: Path) -> list[str]:
+    """Raises UserError where the file cannot be read as text."""
+    try:
+        return file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: cannot be read ({getattr(error, 'strerror', None) or error})") from None

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from alexnet_lab.data.layouts.archives import file_facts
-from alexnet_lab.data.layouts.tree import describe_change
+from alexnet_lab.data.layouts.tree import VAL, describe_change
 from alexnet_lab.data.listing import Listing, Split
 from alexnet_lab.data.places import ParquetPlace
 from alexnet_lab.errors import UserError
 
+_SHARD = re.compile(r"-(\d+)-of-(\d+)")  # "train-00000-of-00294.parquet"
 _WNID = re.compile(r"n\d{8}")
 
 
@@ -26,6 +27,8 @@ class ParquetLayout:
         self._train, self._val = parquet_files(root)
         if not self._train:
             raise UserError(f"{root}: holds no train-*.parquet, nor does {root / 'data'}")
+        for files in (self._train, self._val):
+            _check_whole(files)
 
     def listing(self) -> Listing:
         train, names = self._read(self._train)
@@ -55,6 +58,7 @@ class ParquetLayout:
         for file in files:
             try:
                 with parquet.ParquetFile(file) as table:
+                    _check_columns(file, table.schema)
                     class_names = _class_names(table.schema_arrow) or class_names
                     for group in range(table.num_row_groups):
                         rows = table.read_row_group(group, columns=["image.path", "label"], use_threads=False)
@@ -69,7 +73,9 @@ class ParquetLayout:
                     f"{file}: cannot be read as pictures with labels ({reason:.200}); fetch it again"
                 ) from None
         if any(not isinstance(label, int) or label < 0 for label in labels):
-            raise UserError(f"{files[0].parent}: holds rows without a label in {files[0].name} or those beside it")
+            raise UserError(
+                f"{files[0].parent}: holds rows whose label is no class number in {files[0].name} or those beside it"
+            )
         return Split(names, np.array(labels, dtype=np.int64), places), class_names
 
 
@@ -78,9 +84,26 @@ def parquet_files(root: Path) -> tuple[list[Path], list[Path]]:
     for folder in (root, root / "data"):
         train = sorted(folder.glob("train-*.parquet"))
         if train:
-            val = sorted([*folder.glob("validation-*.parquet"), *folder.glob("val-*.parquet")])
-            return train, val or sorted(folder.glob("test-*.parquet"))
+            found = (sorted(folder.glob(f"{name}-*.parquet")) for name in VAL)
+            return train, next(filter(None, found), [])
     return [], []
+
+
+def _check_whole(files: list[Path]) -> None:
+    """Raise UserError where the files' names speak of others that are not there."""
+    shards = [(file, match) for file in files if (match := _SHARD.search(file.name))]
+    there = {int(match[1]) for _, match in shards}
+    for file, match in shards:
+        if missing := set(range(int(match[2]))) - there:
+            number = f"{min(missing):0{len(match[1])}d}"
+            name = file.name[: match.start(1)] + number + file.name[match.end(1) : match.end()]
+            raise UserError(f"{file.parent}: lacks {name}*.parquet ({len(missing)} of {int(match[2])} files); fetch it")
+
+
+def _check_columns(file: Path, schema: Any) -> None:
+    columns = [schema.column(number).path for number in range(len(schema.names))]
+    if missing := {"image.bytes", "image.path", "label"} - set(columns):
+        raise UserError(f"{file}: lacks the column {min(missing)}; it has {', '.join(columns):.200}")
 
 
 def _class_names(schema: Any) -> list[str]:

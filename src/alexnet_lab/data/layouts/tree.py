@@ -14,8 +14,8 @@ from alexnet_lab.data.listing import Listing, Split
 from alexnet_lab.data.places import FilePlace
 from alexnet_lab.errors import UserError
 
-# Names that people give to the two halves.
-TRAIN, VAL = ("train", "training"), ("val", "valid", "validation", "test")
+# Names that people give to the two halves, in whatever case.
+TRAIN, VAL = ("train", "training"), ("val", "valid", "validation", "test", "testing")
 # Up to so many pictures a run looks at each file to see whether anything has changed, beyond that at each folder.
 FEW_FILES = 50_000
 LAYOUT = "pictures are expected in train/<class>/ and val/<class>/, or in <class>/ alone"
@@ -29,9 +29,13 @@ class TreeLayout:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._train = next((root / name for name in TRAIN if (root / name).is_dir()), root)
-        beside = self._train is not root
-        self._val = next((root / name for name in VAL if (root / name).is_dir()), None) if beside else None
+        folders = {name.lower(): root / name for name in class_folders(root)}  # of Val and val the latter
+        self._train = next((folders[name] for name in TRAIN if name in folders), root)
+        self._val = next((folders[name] for name in VAL if name in folders), None)
+        if self._train is root and self._val is not None:
+            if any(map(_is_folder, _entries(self._val))):
+                raise UserError(f"{root}: holds {self._val.name}/ and no train/; {LAYOUT}")
+            self._val = None  # it is a class of that name
         self._class_names = class_folders(self._train)
         if self._val is not None:
             val_names = class_folders(self._val)
@@ -79,7 +83,7 @@ def class_folder_split(root: Path, folder: Path, class_names: list[str]) -> Spli
 def class_folders(folder: Path) -> list[str]:
     """Names of the class folders, sorted; raises UserError."""
     try:
-        names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+        names = sorted(entry.name for entry in os.scandir(folder) if entry.name[0] != "." and _is_folder(entry))
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror}); {LAYOUT}") from error
     if not names:
@@ -94,7 +98,7 @@ def picture_files(folder: Path) -> Iterator[str]:
 
 def tree_facts(folders: list[Path]) -> dict[str, Any]:
     """Number of files below the folders, their bytes and the newest time of change; and a hash of the folders' own."""
-    found = [entry.stat() for folder in folders for _, entry in _files(folder, links=True)]
+    found = [_file_facts(entry) for folder in folders for _, entry in _files(folder, links=True)]
     return {
         "files": len(found),
         "bytes": sum(facts.st_size for facts in found),
@@ -123,7 +127,7 @@ def _folders_hash(folders: list[Path]) -> str:
     """Changes when a file or folder is added, removed or renamed in a class folder; looks at no file."""
     digest = hashlib.sha256()
     for folder in folders:
-        for path in (folder, *(folder / entry.name for entry in _entries(folder) if entry.is_dir())):
+        for path in (folder, *(folder / entry.name for entry in _entries(folder) if _is_folder(entry))):
             line = f"{path.relative_to(folder.parent)}\0{path.stat().st_mtime_ns}\n"
             digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:16]
@@ -136,7 +140,7 @@ def _files(folder: Path, links: bool = False) -> Iterator[tuple[str, os.DirEntry
     have no end.
     """
     for entry in _entries(folder):
-        if not entry.is_dir():
+        if not _is_folder(entry):
             yield entry.name, entry
         elif links or not entry.is_symlink():
             yield from ((f"{entry.name}/{name}", below) for name, below in _files(folder / entry.name))
@@ -148,8 +152,32 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         return [
             entry
             for entry in os.scandir(folder)
-            if not entry.name.startswith(".")
-            and (entry.is_dir() or (entry.is_file() and Path(entry.name).suffix.lower() not in _OTHER_FILES))
+            if entry.name[0] != "." and (_is_folder(entry) or _is_meant_as_picture(entry))
         ]
     except OSError as error:
         raise UserError(f"{error.filename or folder}: cannot be read ({error.strerror})") from error
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
+
+
+def _is_meant_as_picture(entry: os.DirEntry[str]) -> bool:
+    """A file, or a link that leads nowhere, which cannot be read and is listed as such; no pipe or socket."""
+    if Path(entry.name).suffix.lower() in _OTHER_FILES:
+        return False
+    try:
+        return entry.is_file() or not Path(entry).exists()
+    except OSError:
+        return True
+
+
+def _file_facts(entry: os.DirEntry[str]) -> os.stat_result:
+    """Of the file, or of the link to it where that leads nowhere."""
+    try:
+        return entry.stat()
+    except OSError:
+        return entry.stat(follow_symlinks=False)
