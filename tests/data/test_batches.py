@@ -8,6 +8,7 @@ import lightning
 import numpy as np
 import pytest
 import torch
+from small_pictures import CROP, EIGENVALUES, EIGENVECTORS, IMAGES, LABELS, MEAN, SIDE, augmentation
 
 from alexnet_lab.data.augmentation import Augmentation
 from alexnet_lab.data.batches import EvaluationBatches, TrainBatches
@@ -16,17 +17,6 @@ from alexnet_lab.data.placement import place
 from alexnet_lab.data.randomness import normal, uniform
 from alexnet_lab.data.reader import Batch, PictureReader
 from alexnet_lab.errors import UserError
-
-SIDE, CROP = 40, 33
-IMAGES = np.random.default_rng(0).integers(0, 256, (100, SIDE, SIDE, 3), dtype=np.uint8)
-LABELS = np.arange(100) % 10
-MEAN = IMAGES.mean(axis=0, dtype=np.float64).astype(np.float32)
-EIGENVALUES = np.array([900.0, 400.0, 100.0])
-EIGENVECTORS = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
-
-
-def augmentation(**knobs: object) -> Augmentation:
-    return Augmentation(CROP, MEAN, EIGENVALUES, EIGENVECTORS, seed=5, **knobs)
 
 
 def train_batches(images: object = IMAGES, workers: int = 0, **ranks: int) -> TrainBatches:
@@ -156,6 +146,13 @@ def test_memory_is_used_again_but_never_while_somebody_holds_it() -> None:
     assert buffers.take(4, 5).data_ptr() != address
     del part
     assert buffers.take(20).data_ptr() == address
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_memory_begins_with_a_line_of_the_cache(dtype: type) -> None:
+    buffers = Buffers(dtype)
+    held = [buffers.take(size) for size in (1, 3, 100, 5000)]
+    assert [tensor.data_ptr() % 64 for tensor in held] == [0, 0, 0, 0]
 
 
 def test_lightning_keeps_the_place_in_its_checkpoints(tmp_path: Path) -> None:

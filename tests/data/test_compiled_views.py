@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_pictures import CROP, IMAGES, LABELS, MEAN, SIDE, augmentation
 
 from alexnet_lab.data import compiled_views
 from alexnet_lab.data.augmentation import Augmentation
@@ -17,22 +18,16 @@ from alexnet_lab.data.comparison_transforms import ComparisonTransforms
 from alexnet_lab.data.compiled_views import CompiledViews
 from alexnet_lab.data.reader import PictureReader
 
-SIDE, CROP = 40, 33
-IMAGES = np.random.default_rng(0).integers(0, 256, (100, SIDE, SIDE, 3), dtype=np.uint8)
-LABELS = np.arange(100) % 10
-MEAN = IMAGES.mean(axis=0, dtype=np.float64).astype(np.float32)
-EIGENVALUES = np.array([900.0, 400.0, 100.0])
-EIGENVECTORS = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
 PROCESSOR = torch.device("cpu")
-
-
-def augmentation(**knobs: object) -> Augmentation:
-    return Augmentation(CROP, MEAN, EIGENVALUES, EIGENVECTORS, seed=5, **knobs)
 
 
 def compiled(augmentation: Augmentation, images: np.ndarray = IMAGES) -> CompiledViews:
     pytest.importorskip("numba")
     return CompiledViews(images, augmentation)
+
+
+def same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return torch.equal(one.view(torch.int32), other.view(torch.int32))
 
 
 @pytest.mark.parametrize("flip", [True, False])
@@ -44,9 +39,27 @@ def test_views_are_the_bits_of_pytorchs_operations(flip: bool, random_crop: bool
     for epoch in (0, 3, 4):
         expected = varied(torch.from_numpy(IMAGES)[samples], samples, epoch)
         seen = views(samples, epoch)
-        assert torch.equal(seen, expected)
+        assert same_bits(seen, expected)
         assert (seen.shape, seen.stride()) == (expected.shape, expected.stride())
         assert varied(seen, samples, epoch) is seen  # there is nothing left to do for the network
+
+
+@pytest.mark.parametrize("unaligned", [0, 1, 7])
+@pytest.mark.parametrize("crop", [1, 5, 15, 16, 17, 31, 32, 33, 39, 40])
+def test_crops_of_any_size_are_written_anywhere_in_memory_and_nothing_beside_them(
+    crop: int, unaligned: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks are of 16 pixels, and stores that fill whole lines of the cache are of another kind than others."""
+    varied = augmentation(crop)
+    views, samples = compiled(varied), torch.arange(100)
+    assert set(varied.variation(samples, 0)[2].tolist()) == {0, 1}  # mirrored and not
+    size = 100 * crop * crop * 3
+    memory = torch.full((size + 48,), torch.nan)
+    first = -memory.data_ptr() % 64 // 4 + unaligned
+    monkeypatch.setattr(views._memory, "take", lambda *shape: memory[first : first + size].view(shape))
+    assert same_bits(views(samples, 0), varied(torch.from_numpy(IMAGES), samples, 0))
+    assert memory[:first].isnan().all()
+    assert memory[first + size :].isnan().all()
 
 
 def test_evaluation_sees_the_centre() -> None:
@@ -54,14 +67,17 @@ def test_evaluation_sees_the_centre() -> None:
     assert np.array_equal(compiled(augmentation().eval())(torch.arange(100), 0).numpy(), expected)
 
 
+@pytest.mark.parametrize("crop", [32, 33])
 @pytest.mark.parametrize("workers", [0, 1, 3])
-def test_batches_out_of_a_memory_map_are_the_same_for_any_number_of_workers(workers: int, tmp_path: Path) -> None:
+def test_batches_out_of_a_memory_map_are_the_same_for_any_number_of_workers(
+    workers: int, crop: int, tmp_path: Path
+) -> None:
     np.save(tmp_path / "images.npy", IMAGES)
-    stored, varied = np.load(tmp_path / "images.npy", mmap_mode="r"), augmentation()
+    stored, varied = np.load(tmp_path / "images.npy", mmap_mode="r"), augmentation(crop)
     plain = TrainBatches(PictureReader(IMAGES, LABELS, varied.crops), 16, seed=7)
     reader = PictureReader(stored, LABELS, varied.crops, workers=workers, views=compiled(varied, stored))
     for batch, expected in zip(TrainBatches(reader, 16, seed=7), plain, strict=True):
-        assert torch.equal(batch.images, varied(expected.images, expected.samples, 0))
+        assert same_bits(batch.images, varied(expected.images, expected.samples, 0))
         assert torch.equal(batch.labels, expected.labels)
         assert torch.equal(batch.samples, expected.samples)
 

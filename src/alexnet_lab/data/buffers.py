@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+_LINE = 64  # bytes
+
 
 class Buffers:
     """Tensors whose memory comes back here when the last tensor that shares it is gone, for any thread."""
@@ -25,7 +27,14 @@ class Buffers:
         try:
             memory = free.pop()
         except IndexError:
-            memory = np.empty(size, self._dtype)
+            memory = self._aligned(size)
         lent = memory[:]  # lives as long as a tensor needs it; `memory` itself lives on
         weakref.finalize(lent, free.append, memory).atexit = False  # type: ignore[misc]
         return torch.from_numpy(lent).view(shape)
+
+    def _aligned(self, size: int) -> np.ndarray:
+        """Fresh memory that begins with a line of the cache, so that vectors fill whole lines."""
+        spare = _LINE // self._dtype.itemsize
+        memory = np.empty(size + spare, self._dtype)
+        start = -memory.ctypes.data % _LINE // self._dtype.itemsize
+        return memory[start : start + size]

@@ -22,7 +22,6 @@ from alexnet_lab.data.buffers import Buffers
 log = logging.getLogger(__name__)
 
 _WORTH_COMPILING = 2e9  # bytes of views in a run, which take the operations a second longer: so long does it compile
-_SIGNATURE = "void(Array(u1,3,'C',readonly=True),i8[::1],i8[::1],i8[::1],i8[::1],f4[:,:,::1],f4[:,::1],f4[:,:,::1])"
 
 
 def compiled_views(
@@ -82,43 +81,9 @@ class CompiledViews:
 def _kernel() -> Callable[..., None] | None:
     """The loop, compiled; None without Numba."""
     try:
-        import numba
+        import numba  # noqa: F401
     except ImportError:
         return None
-    return numba.njit(_SIGNATURE, nogil=True)(_vary)
+    from alexnet_lab.data.views_kernel import vary
 
-
-def _vary(
-    pictures: NDArray[np.uint8],
-    samples: NDArray[np.int64],
-    top: NDArray[np.int64],
-    left: NDArray[np.int64],
-    mirrored: NDArray[np.int64],
-    mean: NDArray[np.float32],
-    shift: NDArray[np.float32],
-    views: NDArray[np.float32],
-) -> None:
-    """Fill views (N, crop, 3 crop) from pictures (M, H, 3 H); mean (2, H, 3 H), as it is and mirrored; shift (N, 3)."""
-    number, rows, values = views.shape
-    backwards = np.empty(values, np.uint8)
-    colors = np.empty(values, np.float32)
-    for i in range(number):
-        start = 3 * left[i]
-        for k in range(values):
-            colors[k] = shift[i, k % 3]
-        for row in range(rows):
-            line = pictures[samples[i], top[i] + row, start : start + values]
-            mean_start = start
-            if mirrored[i]:
-                mean_start = mean.shape[2] - values - start
-                for pixel in range(values // 3):
-                    # Numbers without a sign, as those with one would each be looked at for being negative.
-                    to, source = np.uint64(3 * pixel), np.uint64(values - 3 - 3 * pixel)
-                    backwards[to] = line[source]
-                    backwards[to + np.uint64(1)] = line[source + np.uint64(1)]
-                    backwards[to + np.uint64(2)] = line[source + np.uint64(2)]
-                line = backwards
-            mean_line = mean[mirrored[i], top[i] + row, mean_start : mean_start + values]
-            view = views[i, row]
-            for k in range(values):
-                view[k] = (np.float32(line[k]) - mean_line[k]) + colors[k]
+    return vary
