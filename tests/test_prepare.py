@@ -103,6 +103,14 @@ def test_two_classes_of_photographs_train(program: Program, pictures: Path, tmp_
     assert json.loads(result.read_text())["metrics"]["val_top5_error"] == 0.0
 
 
+def test_a_folder_at_home(program: Program, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    done = program("prepare.py", "data=folder", "data.root=~/pictures", "data.store_root='~/datasets'", "model=mini")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((only_store(tmp_path) / "manifest.json").read_text())["settings"]["root"] == str(pictures)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["datasets", "pictures"]  # and no folder called ~
+
+
 def test_a_collection_that_is_refused_leaves_nothing(program: Program, tmp_path: Path) -> None:
     for name in ("cat", "dog"):
         (tmp_path / "pictures" / name).mkdir(parents=True)

@@ -15,6 +15,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra.errors import HydraException
@@ -51,6 +52,7 @@ def run(entry_point: Callable[[], Any]) -> None:
     OmegaConf.clear_resolver("oc.env")
     with one_line_errors():
         check_arguments(sys.argv[1:])
+        sys.argv[1:] = map(_with_home, sys.argv[1:])
         entry_point()
 
 
@@ -102,6 +104,11 @@ def check_arguments(arguments: list[str]) -> None:
             raise UserError(f"{shown}...: is nested too deeply")
         if len(word.partition("=")[0]) > LONGEST_KEY:
             raise UserError(f"{shown}...: no such key; python src/train.py --cfg job lists every key")
+
+
+def _with_home(word: str) -> str:
+    """key=~/... as the shell would have it in key ~/...: no folder may be made that is called ~."""
+    return re.sub(r"^([^=]+=['\"]?)~(?=/)", lambda begin: begin[1] + str(Path.home()), word)
 
 
 @contextmanager

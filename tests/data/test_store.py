@@ -207,6 +207,22 @@ def test_pictures_that_have_changed_are_said_and_not_mixed_in(tmp_path: Path) ->
     assert prepare_store(tmp_path, RandomSource(found="more")).path == path
 
 
+def test_of_two_jobs_that_find_changed_pictures_one_discards_the_store(tmp_path: Path) -> None:
+    class Slow(RandomSource):
+        """Another job is quicker, while this one looks at the pictures."""
+
+        def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
+            found = super().change(facts)
+            if found:
+                assert discard_changed(tmp_path, RandomSource(found="more"))
+                prepare_store(tmp_path, RandomSource(found="more"))
+            return found
+
+    path = prepare_store(tmp_path, RandomSource()).path
+    assert discard_changed(tmp_path, Slow(found="more")) is None
+    assert path.exists()
+
+
 def assert_same_files(one: Path, other: Path) -> None:
     assert sorted(file.name for file in one.iterdir()) == sorted(file.name for file in other.iterdir())
     for file in one.iterdir():

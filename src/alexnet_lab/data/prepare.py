@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Generator, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import FileLock, Timeout
 
 from alexnet_lab.data.block import Block
 from alexnet_lab.data.progress import PreparationProgress
-from alexnet_lab.data.store import SPLITS, Store, open_store, store_key
+from alexnet_lab.data.store import SPLITS, Store, StoreError, open_store, store_key
 from alexnet_lab.data.store_writer import StoreWriter, is_complete, partial_folder, put_into_place
 from alexnet_lab.errors import UserError
 from alexnet_lab.files import nearest_existing
@@ -71,11 +71,10 @@ def prepare_store(
     read leaves nothing behind.
     """
     path = store_path(directory, source, packing)
-    if path.exists():
-        return _unchanged(open_store(path), source)
+    if store := _open_if_there(path):
+        return _unchanged(store, source)
     plan = _plan(path, source, packing)  # before the lock, whose file would be left by what is refused
-    lock = _acquire_lock(path)
-    try:
+    with _locked(path):
         if not path.exists() and is_complete(path):
             put_into_place(path)
         if path.exists():
@@ -87,8 +86,6 @@ def prepare_store(
                 f"{path}: could not be written ({error.strerror or error}); what is there is kept, "
                 "and the same command goes on from it"
             ) from error
-    finally:
-        lock.release()
 
 
 def store_path(directory: Path, source: Source, packing: str = "pixels") -> Path:
@@ -100,15 +97,31 @@ def store_path(directory: Path, source: Source, packing: str = "pixels") -> Path
 def discard_changed(directory: Path, source: Source, packing: str = "pixels") -> str | None:
     """Remove a store whose pictures have changed since; what has changed, or None where nothing is removed."""
     path = store_path(directory, source, packing)
-    if not path.exists():
+
+    def change() -> str | None:
+        store = _open_if_there(path)
+        return source.change(store.manifest["found"], every_file=True) if store else None
+
+    if not change():
         return None
-    change = source.change(open_store(path).manifest["found"], every_file=True)
-    if change:
-        beside = path.with_name(f".{path.name}.old")
-        shutil.rmtree(beside, ignore_errors=True)
-        path.rename(beside)
-        shutil.rmtree(beside)
-    return change
+    with _locked(path):
+        changed = change()  # still: another job may have prepared the pictures anew
+        if changed:
+            beside = path.with_name(f".{path.name}.old")
+            shutil.rmtree(beside, ignore_errors=True)
+            path.rename(beside)
+            shutil.rmtree(beside)
+    return changed
+
+
+def _open_if_there(path: Path) -> Store | None:
+    """Raises StoreError where the store is damaged, and not where another job is just removing it."""
+    try:
+        return open_store(path) if path.exists() else None
+    except StoreError:
+        if path.exists():
+            raise
+        return None
 
 
 def _unchanged(store: Store, source: Source) -> Store:
@@ -121,11 +134,12 @@ def _unchanged(store: Store, source: Source) -> Store:
     return store
 
 
-def _acquire_lock(path: Path) -> BaseFileLock:
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
     """Hold the lock beside a store's place, after waiting for whoever holds it."""
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_name(f".{path.name}.lock"))
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -134,7 +148,10 @@ def _acquire_lock(path: Path) -> BaseFileLock:
     except OSError as error:
         reason = error.strerror or error
         raise UserError(f"{path.parent}: cannot be written ({reason}); choose another folder") from error
-    return lock
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class _Plan(NamedTuple):
