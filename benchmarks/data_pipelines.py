@@ -57,7 +57,7 @@ def ours(folder: Path, how: str = "compiled") -> Iterator[Tensor]:
 
 
 def memory(folder: Path) -> Iterator[Tensor]:
-    """No pipeline: batches filled with one number by all cores, which bounds whatever writes batches."""
+    """No pipeline: batches filled with one number by all cores, as PyTorch does it, for scale."""
     batches = [torch.empty(BATCH, 3, CROP, CROP) for _ in range(WORKERS + 1)]
     for batch in itertools.cycle(batches):
         yield batch.fill_(0.5)

@@ -1,7 +1,7 @@
 """The variation of training pictures on a processor in one pass, from the store's memory map to what is ready.
 
-Operations of PyTorch write a batch and read it again for each step; this loop writes it once, which is all that
-memory allows. Numba compiles it for the machine it runs on; without Numba there is `Augmentation`, to the same bits.
+Operations of PyTorch write a batch and read it again for each step; the loop of views_kernel.py writes it once. Numba
+compiles it for the machine it runs on; without Numba there is `Augmentation`, to the same bits.
 """
 
 from __future__ import annotations
