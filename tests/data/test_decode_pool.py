@@ -34,7 +34,7 @@ def decode(files: list[Path], seconds: float, blocks: int = 1) -> list[Block]:
         names = [file.name for file in files]
         return Job(names, [FilePlace(str(file)) for file in files], list(range(len(files))), SIDE, "pixels", seconds)
 
-    with DecodePool(processes=2) as pool:
+    with DecodePool(len(files) * SIDE * SIDE * 3, processes=2) as pool:
         return list(pool.blocks(blocks, job))
 
 

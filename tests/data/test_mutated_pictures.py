@@ -113,8 +113,10 @@ def by_pillow(content: bytes) -> np.ndarray | None:
         image = image.convert("RGB")
         short = min(image.size)
         corner = (image.width - short) / 2, (image.height - short) / 2
-        box = (*corner, corner[0] + short, corner[1] + short)
-        return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=box))
+        lines = (corner[0], 0, corner[0] + short, image.height)
+        columns = (0, corner[1], SIDE, corner[1] + short)
+        narrow = image.resize((SIDE, image.height), Image.Resampling.BILINEAR, box=lines)
+        return np.asarray(narrow.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=columns))
     except Exception:
         return None
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +50,12 @@ class RandomSource:
     def count(self, split: str) -> int:
         return COUNTS[split]
 
-    def blocks(self, split: str, first: int, packing: str) -> Generator[Block, None, None]:
-        for start in range(first, COUNTS[split], 4):
-            if split == "train" and self.stop_at is not None and start + 4 > self.stop_at:
-                raise UserError("the source is gone")
-            yield block(split, start, start + 4, packing)
+    def blocks(self, starts: Mapping[str, int], packing: str) -> Generator[tuple[str, Block], None, None]:
+        for split, first in starts.items():
+            for start in range(first, COUNTS[split], 4):
+                if split == "train" and self.stop_at is not None and start + 4 > self.stop_at:
+                    raise UserError("the source is gone")
+                yield split, block(split, start, start + 4, packing)
 
 
 def pictures(split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -292,10 +293,10 @@ def prepare_in_turn(directory: Path, log: Path) -> None:
     """What one of several jobs does: it notes in `log` that it rendered, if it did."""
 
     class Noted(FractalSource):
-        def blocks(self, split: str, first: int, packing: str) -> Generator[Block, None, None]:
+        def blocks(self, starts: Mapping[str, int], packing: str) -> Generator[tuple[str, Block], None, None]:
             with log.open("a") as file:
-                file.write(f"{split}\n")
-            return super().blocks(split, first, packing)
+                file.write(f"{' '.join(starts)}\n")
+            return super().blocks(starts, packing)
 
     sys.stderr = (log.parent / f"{multiprocessing.current_process().name}.txt").open("w")
     settings = FractalSettings(image_size=64, num_classes=4, train_images_per_class=300, val_images_per_class=5)
@@ -312,6 +313,6 @@ def test_of_several_jobs_at_once_one_builds_and_the_others_wait(tmp_path: Path) 
     for job in jobs:
         job.join(HANG)
     assert [job.exitcode for job in jobs] == [0, 0, 0]
-    assert log.read_text().split() == ["train", "val"]
+    assert log.read_text().split() == ["train", "val"]  # once each
     spoken = [(tmp_path / f"job{i}.txt").read_text() for i in range(3)]
     assert sum("needed" in text for text in spoken) == 1

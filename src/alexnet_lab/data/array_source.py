@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -44,14 +44,19 @@ class ArraySource(ABC):
     def count(self, split: str) -> int:
         return len(self._arrays[split][1])
 
-    def blocks(self, split: str, first: int, packing: str) -> Generator[Block, None, None]:
-        images, labels = self._arrays[split]
-
-        def block(start: int) -> Block:
+    def blocks(self, starts: Mapping[str, int], packing: str) -> Generator[tuple[str, Block], None, None]:
+        def block(place: tuple[str, int]) -> tuple[str, Block]:
+            split, start = place
             rows = slice(start, start + _PICTURES_A_BLOCK)
-            return make_block(self._resized(images[rows]), labels[rows], packing)
+            images, labels = self._arrays[split]
+            return split, make_block(self._resized(images[rows]), labels[rows], packing)
 
-        yield from map_in_order(block, range(first, len(labels), _PICTURES_A_BLOCK))
+        places = [
+            (split, start)
+            for split, first in starts.items()
+            for start in range(first, self.count(split), _PICTURES_A_BLOCK)
+        ]
+        yield from map_in_order(block, places)
 
     @cached_property
     def _arrays(self) -> Arrays:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from alexnet_lab.data.compiled_pictures import CompiledPictures
 from alexnet_lab.data.pixel_statistics import PixelStatistics
 
 JPEG_QUALITY = 90
@@ -46,11 +47,13 @@ def make_block(
     packing: str,
     rejected: Sequence[Rejected] = (),
     originals: Sequence[bytes | None] | None = None,
+    compiled: CompiledPictures | None = None,
 ) -> Block:
     """Pack pictures uint8 [n, H, W, 3].
 
     packing "jpeg": quality 90, colours at half the resolution. originals: files that are JPEGs of the stored
-    size already, which are kept as they are. The statistics are those of the pictures as a reader will see them.
+    size already, which are kept as they are. The statistics are those of the pictures as a reader will see them;
+    `compiled` makes them in less time.
     """
     content: bytes | memoryview
     if packing == "jpeg":
@@ -62,7 +65,7 @@ def make_block(
         content = np.ascontiguousarray(images).data.cast("B") if images.size else b""
         sizes = np.full(len(images), images[0].nbytes if len(images) else 0, dtype=np.int64)
     statistics = PixelStatistics(images.shape[1], np.uint32)
-    statistics.add(images)
+    statistics.add(images, compiled)
     return Block(
         len(images) + len(rejected),
         np.asarray(labels, dtype=np.int64),

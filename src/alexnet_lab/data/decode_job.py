@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alexnet_lab.data.block import Block, Rejected, make_block
+from alexnet_lab.data.compiled_pictures import CompiledPictures
 from alexnet_lab.data.picture import UnreadablePicture, is_stored_size, read_square
 from alexnet_lab.data.places import Place
 
@@ -23,16 +27,22 @@ class Job:
     side: int
     packing: str
     seconds: float  # that a picture may take
+    compiled: bool = False  # by CompiledPictures, where what it needs is installed
+    slot: int = 0  # of the shared memory, for the pixels
     careful: bool = False  # say which picture comes next: the block has ended a process before
     known_bad: dict[int, str] = field(default_factory=dict)  # pictures that ended a process, and how
 
 
-def decode(job: Job, about_to_read: Callable[[int], None] = lambda index: None) -> Block:
-    """Read every picture of the job; those that cannot be read are listed in the block.
+def decode(
+    job: Job, memory: NDArray[np.uint8], about_to_read: Callable[[int], None] = lambda index: None
+) -> Block:  # fmt: skip
+    """Read every picture of the job into `memory`; those that cannot be read are listed in the block.
 
     A picture that takes too long ends the process by the alarm signal, which no loop can hold up.
     """
-    images = np.empty((len(job.places), job.side, job.side, 3), dtype=np.uint8)
+    shape = (len(job.places), job.side, job.side, 3)
+    images = memory[: math.prod(shape)].reshape(shape)
+    compiled = _compiled(job.side) if job.compiled else None
     labels: list[int] = []
     originals: list[bytes | None] = []
     rejected: list[Rejected] = []
@@ -44,7 +54,7 @@ def decode(job: Job, about_to_read: Callable[[int], None] = lambda index: None) 
         signal.setitimer(signal.ITIMER_REAL, job.seconds)
         try:
             content = place.read()
-            images[len(labels)] = read_square(content, job.side)
+            images[len(labels)] = read_square(content, job.side, compiled)
             originals.append(content if job.packing == "jpeg" and is_stored_size(content, job.side) else None)
             labels.append(label)
         except UnreadablePicture as error:
@@ -53,4 +63,13 @@ def decode(job: Job, about_to_read: Callable[[int], None] = lambda index: None) 
             rejected.append(Rejected(name, f"cannot be read: {error.strerror or error}"))
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-    return make_block(images[: len(labels)], np.array(labels, dtype=np.int64), job.packing, rejected, originals)
+    pictures = images[: len(labels)]
+    return make_block(pictures, np.array(labels, dtype=np.int64), job.packing, rejected, originals, compiled)
+
+
+@cache
+def _compiled(side: int) -> CompiledPictures | None:
+    try:
+        return CompiledPictures(side)
+    except ImportError:
+        return None

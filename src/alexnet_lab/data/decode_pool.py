@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from multiprocessing import Pipe
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from alexnet_lab.data.block import Block
-from alexnet_lab.data.block_channel import BlockChannel
 from alexnet_lab.data.decode_job import Job
 from alexnet_lab.data.parallel import usable_cores
+from alexnet_lab.data.shared_slots import SharedSlots
 from alexnet_lab.errors import UserError
 
 SECONDS_A_PICTURE = 60.0
@@ -30,12 +34,13 @@ _BLOCKS_AHEAD = 3  # for each process, that are decoded or wait in memory for an
 
 
 class DecodePool:
-    """A context manager; leaving it ends the processes at once.
+    """A context manager; leaving it ends the processes at once. block_bytes: of the pixels of the largest block.
 
     Each process has a thread here that waits for its blocks: no process waits while a block is written to the disk.
     """
 
-    def __init__(self, processes: int | None = None) -> None:
+    def __init__(self, block_bytes: int, processes: int | None = None) -> None:
+        self._block_bytes, self._slots = block_bytes, SharedSlots(block_bytes)
         self._wanted = processes or usable_cores()
         self._threads = ThreadPoolExecutor(self._wanted)
         self._idle: deque[_Process] = deque()
@@ -59,14 +64,16 @@ class DecodePool:
         """The blocks of jobs 0 to count - 1, in order. Raises UserError where no process can be started."""
         pending: deque[Future[Block]] = deque()
         for number in range(count):
-            pending.append(self._threads.submit(self._decode, make_job(number)))
+            slot = self._slots.take()
+            job = replace(make_job(number), slot=slot)
+            pending.append(self._threads.submit(self._decode, job, self._slots.lent(slot)))
             if len(pending) == _BLOCKS_AHEAD * self._wanted:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
 
-    def _decode(self, job: Job) -> Block:
-        """The job's block, by as many processes as it takes. Runs in one of the threads."""
+    def _decode(self, job: Job, memory: NDArray[np.uint8]) -> Block:
+        """The job's block, by as many processes as it takes. Runs in one of the threads. memory: the job's slot."""
         while True:
             process = self._idle.pop() if self._idle else self._start()
             try:
@@ -79,11 +86,11 @@ class DecodePool:
                 _learn_from_death(job, code, process.reading)
             else:
                 self._idle.append(process)
-                return block
+                return block if block.content else replace(block, content=memory.data[: int(block.sizes.sum())])
 
     def _start(self) -> _Process:
         try:
-            process = _Process()
+            process = _Process(self._slots.descriptor, self._block_bytes)
         except OSError as error:
             raise UserError(f"no process can be started to decode pictures ({error.strerror or error})") from error
         self._living.add(process)
@@ -95,19 +102,24 @@ class DecodePool:
 class _Process:
     """A running decode_worker."""
 
-    def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
-        self._channel = BlockChannel(ours)
+    def __init__(self, memory: int, block_bytes: int) -> None:
+        self._connection, theirs = Pipe()
         package = str(Path(__file__).parents[2])
         paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
         settings = {"PYTHONPATH": os.pathsep.join(paths)}
         settings |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # there is a process for each core
         # Keep the memory of one picture for the next one: asking the system anew takes time.
         settings |= dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), "1000000000")
+        arguments = (theirs.fileno(), memory, block_bytes)
         with theirs:
             self._popen = subprocess.Popen(
-                [sys.executable, "-m", "alexnet_lab.data.decode_worker", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
+                [
+                    sys.executable,
+                    "-m",
+                    "alexnet_lab.data.decode_worker",
+                    *map(str, arguments),
+                ],
+                pass_fds=[theirs.fileno(), memory],
                 stdin=subprocess.DEVNULL,
                 env=os.environ | settings,
             )
@@ -116,8 +128,8 @@ class _Process:
     def decode(self, job: Job) -> Block:
         """Raises EOFError or OSError where the process has died."""
         self.reading = None
-        self._channel.send(job)
-        while not isinstance(answer := self._channel.receive(), Block):
+        self._connection.send(job)
+        while not isinstance(answer := self._connection.recv(), Block):
             self.reading = answer
         return answer
 
@@ -132,7 +144,7 @@ class _Process:
             self.kill()
             return self._popen.wait()
         finally:
-            self._channel.close()
+            self._connection.close()
 
 
 def _learn_from_death(job: Job, code: int, reading: int | None) -> None:

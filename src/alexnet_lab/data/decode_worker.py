@@ -1,5 +1,8 @@
-"""The program of a process that decodes pictures for decode_pool: python -m alexnet_lab.data.decode_worker.
+"""The program of a process that decodes pictures for decode_pool.
 
+    python -m alexnet_lab.data.decode_worker SOCKET MEMORY BYTES
+
+SOCKET and MEMORY: descriptors of a connection and of SharedSlots with so many bytes each.
 A process of its own, because a decoder may crash or loop for ever on a damaged file. It loads little, so that
 it starts in a moment.
 """
@@ -7,21 +10,26 @@ it starts in a moment.
 from __future__ import annotations
 
 import signal
-import socket
 import sys
+from dataclasses import replace
+from multiprocessing.connection import Connection
 
-from alexnet_lab.data.block_channel import BlockChannel
 from alexnet_lab.data.decode_job import decode
+from alexnet_lab.data.shared_slots import SharedSlots
 
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the keyboard's is for the program that waits for us
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    channel = BlockChannel(socket.socket(fileno=int(sys.argv[1])))
+    descriptor, memory, size = map(int, sys.argv[1:])
+    connection, slots = Connection(descriptor), SharedSlots(size, memory)
     try:
         while True:
-            job = channel.receive()
-            channel.send_block(decode(job, channel.send) if job.careful else decode(job))
+            job = connection.recv()
+            slot = slots.memory(job.slot)
+            block = decode(job, slot, connection.send) if job.careful else decode(job, slot)
+            # Pixels are in the shared memory.
+            connection.send(replace(block, content=b"") if job.packing == "pixels" else block)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # nobody waits any more
 

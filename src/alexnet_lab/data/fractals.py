@@ -7,7 +7,7 @@ The same image at 256 pixels is the one at 64 pixels with more detail.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -134,12 +134,15 @@ class FractalSource:
     def change(self, facts: dict[str, object], every_file: bool = False) -> None:
         return None
 
-    def blocks(self, split: str, first: int, packing: str) -> Generator[Block, None, None]:
-        """Images from number `first` on, in order, rendered on all cores."""
-        total, chunk = self.count(split), 1 + _PIXELS_OF_CHUNK // self.image_size**2
+    def blocks(self, starts: Mapping[str, int], packing: str) -> Generator[tuple[str, Block], None, None]:
+        """Images of each split from its start on, in order, rendered on all cores."""
+        chunk = 1 + _PIXELS_OF_CHUNK // self.image_size**2
         class_systems(self._settings.seed, self._settings.num_classes)  # once, before the threads ask for it
 
-        def render(start: int) -> Block:
-            return make_block(*render_split(self._settings, split, start, min(start + chunk, total)), packing)
+        def render(place: tuple[str, int]) -> tuple[str, Block]:
+            split, start = place
+            end = min(start + chunk, self.count(split))
+            return split, make_block(*render_split(self._settings, split, start, end), packing)
 
-        yield from map_in_order(render, range(first, total, chunk), self._threads)
+        places = [(split, start) for split, first in starts.items() for start in range(first, self.count(split), chunk)]
+        yield from map_in_order(render, places, self._threads)

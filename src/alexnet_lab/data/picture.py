@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import math
 import warnings
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
+
+if TYPE_CHECKING:
+    from alexnet_lab.data.compiled_pictures import CompiledPictures
 
 # What Pillow may take a file for, whatever it is called. Left out: formats that start other programs or hold drawings.
 _WANTED = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM", "JPEG2000", "TGA", "PCX")
@@ -27,41 +32,66 @@ class UnreadablePicture(Exception):  # noqa: N818
     """A file that is not a whole picture; the message is the reason in one line."""
 
 
-def read_square(file: Path | bytes, side: int) -> NDArray[np.uint8]:
+def read_square(file: Path | bytes, side: int, compiled: CompiledPictures | None = None) -> NDArray[np.uint8]:
     """The picture's middle as uint8 [side, side, 3], red, green, blue, from a file or its content.
 
-    Turned upright by its EXIF orientation; the shorter side resized to `side` (bilinear, antialiased) and the
-    longer one cropped to its middle, in one step. Transparent parts lie over white; palettes, greyscale and
+    Turned upright by its EXIF orientation; the shorter side resized to `side` and the longer one cropped to its
+    middle, see `square`. Transparent parts lie over white; palettes, greyscale and
     CMYK become RGB, 16-bit greyscale keeps its upper 8 bits, colour profiles are ignored; of an animation
     the first frame is taken. JPEGs are decoded at a half, quarter or eighth of their size where that still
-    leaves twice the pixels that are needed. Raises UnreadablePicture.
+    leaves twice the pixels that are needed. compiled: does the same in less time. Raises UnreadablePicture.
     """
     try:
-        with Image.open(BytesIO(file) if isinstance(file, bytes) else file, formats=FORMATS) as image:
+        content = file if isinstance(file, bytes) else file.read_bytes()
+        with Image.open(BytesIO(content), formats=FORMATS) as image:
             image.draft(None, (2 * side, 2 * side))
+            if compiled is not None and (pixels := compiled.decoded(content, image)) is not None:
+                return compiled.square(pixels)
             image.load()
             upright = _as_rgb(_upright(image))
-            width, height = upright.size
-            square = min(width, height)
-            left, top = (width - square) / 2, (height - square) / 2
-            box = (left, top, left + square, top + square)
-            return np.asarray(upright.resize((side, side), Image.Resampling.BILINEAR, box=box))
+            return square(upright, side) if compiled is None else compiled.square(np.asarray(upright))
     except UnreadablePicture:
         raise
     except Exception as error:  # decoders of damaged files raise nearly anything
         if isinstance(error, Image.UnidentifiedImageError):
-            raise UnreadablePicture("is no picture in a format that is read" if file else "is empty") from error
-        reason = " ".join(str(error).replace(str(file), "the file").split()) if isinstance(file, Path) else str(error)
-        raise UnreadablePicture(f"{type(error).__name__}: {' '.join(reason.split())}") from error
+            raise UnreadablePicture("is no picture in a format that is read" if content else "is empty") from error
+        raise UnreadablePicture(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
+
+
+def square(image: Image.Image, side: int) -> NDArray[np.uint8]:
+    """The middle of an RGB picture as uint8 [side, side, 3], resized with antialiasing (bilinear).
+
+    First each line, then each column: in one step the order, and with it the rounding, is up to Pillow's version.
+    """
+    left, top = (outside(size, image.size, side) for size in image.size)
+    image = image.crop((left, top, image.width - left, image.height - top))
+    (width, height), shorter = image.size, min(image.size)
+    x, y = (width - shorter) / 2, (height - shorter) / 2
+    narrow = image.resize((side, height), Image.Resampling.BILINEAR, box=(x, 0, x + shorter, height))
+    return np.asarray(narrow.resize((side, side), Image.Resampling.BILINEAR, box=(0, y, side, y + shorter)))
+
+
+def outside(size: int, sizes: tuple[int, int], side: int) -> int:
+    """So many pixels at each end of a picture's longer side are seen by no pixel of its square: there may be many."""
+    shorter = min(sizes)
+    return max(0, (size - shorter) // 2 - math.ceil(max(1.0, shorter / side)) - 1)
+
+
+def is_turned(image: Image.Image) -> bool:
+    """Whether a picture's EXIF data say that it is not stored upright; damaged ones say nothing."""
+    try:
+        return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
+    except Exception:  # as many kinds as there are damages
+        return False
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turned as its EXIF data say; as it is stored where they are damaged, which says nothing of the pixels."""
+    """Turned as its EXIF data say; as it is stored where they cannot be followed."""
+    if not is_turned(image):
+        return image  # exif_transpose would copy it
     try:
-        if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
-            return image  # exif_transpose would copy it
         return ImageOps.exif_transpose(image)
-    except Exception:  # as many kinds as there are damages
+    except Exception:  # as above
         return image
 
 

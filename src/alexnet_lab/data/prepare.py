@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -53,8 +53,8 @@ class Source(Protocol):
         """Pictures of "train" or "val"; where some cannot be read, the most that can come."""
         ...
 
-    def blocks(self, split: str, first: int, packing: str) -> Generator[Block, None, None]:
-        """Pictures first, first + 1, ... in order. `first` is 0 or where a block ended before."""
+    def blocks(self, starts: Mapping[str, int], packing: str) -> Generator[tuple[str, Block], None, None]:
+        """(split, block) of the pictures of each split from its start on, in order; 0 or where a block ended before."""
         ...
 
 
@@ -187,20 +187,18 @@ def _build(path: Path, source: Source, plan: _Plan, max_bad: float) -> Store:
     with StoreWriter(path, plan.about) as writer, PreparationProgress(sum(counts.values())) as progress:
         if sum(writer.taken.values()):
             progress.start_at(sum(writer.taken.values()))
+        with closing(source.blocks(dict(writer.taken), packing)) as blocks:  # ends what decodes them
+            for split, block in blocks:
+                writer.append(split, block)
+                progress.count_unreadable(len(block.rejected))
+                progress.advance(block.taken)
+                _check_rejected(writer, split, counts[split], max_bad, block)
+                if writer.taken[split] == counts[split]:
+                    _check_classes(writer, split, class_names)
         for split in SPLITS:
-            if split == "val" and writer.taken["train"] < counts["train"]:
-                raise RuntimeError(f"{source.name}: {writer.taken['train']} of {counts['train']} training pictures")
-            with closing(source.blocks(split, writer.taken[split], packing)) as blocks:  # ends what decodes them
-                for block in blocks:
-                    writer.append(split, block)
-                    progress.count_unreadable(len(block.rejected))
-                    progress.advance(block.taken)
-                    _check_rejected(writer, split, counts[split], max_bad, block)
-            if empty := writer.empty_classes(split):
-                writer.sync()
-                raise UserError(
-                    f"{split}: no picture of class {class_names[empty[0]]} can be read, see {writer.quarantine()}"
-                )
+            if writer.taken[split] < counts[split]:
+                raise RuntimeError(f"{source.name}: {writer.taken[split]} of {counts[split]} pictures in {split}")
+            _check_classes(writer, split, class_names)  # of a split that was whole before
         progress.say("checksums")
         store = writer.finish()
         if store.manifest["rejected"]:
@@ -216,6 +214,12 @@ def _check_rejected(writer: StoreWriter, split: str, count: int, max_bad: float,
             f"{first.path}: cannot be read ({first.reason}), nor can over {100 * max_bad:g} % of the {count} pictures "
             f"in {split}; they are listed in {writer.quarantine()}: replace them, or raise data.max_bad"
         )
+
+
+def _check_classes(writer: StoreWriter, split: str, class_names: Sequence[str]) -> None:
+    if empty := writer.empty_classes(split):
+        writer.sync()
+        raise UserError(f"{split}: no picture of class {class_names[empty[0]]} can be read, see {writer.quarantine()}")
 
 
 def _checked_space(path: Path, counts: dict[str, int], image_size: int, packing: str) -> str:
