@@ -8,6 +8,7 @@ import pickle
 import re
 import socket
 import struct
+import tarfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from alexnet_lab.data import fetch
 from alexnet_lab.data.cifar10 import Cifar10Source
 from alexnet_lab.data.prepare import prepare_store
 from alexnet_lab.data.sources import check_at_hand, make_source
-from alexnet_lab.errors import UserError
+from alexnet_lab.errors import Preempted, UserError
 
 NAME = "imagenette2-160.tgz"
 
@@ -173,8 +174,8 @@ def test_a_file_that_is_not_there_is_not_asked_for_again(tmp_path: Path) -> None
 
 def test_another_checksum_is_refused_and_thrown_away(tmp_path: Path, archive: bytes) -> None:
     with serving({NAME: archive[:-1] + b"?"}) as (_, url), pytest.raises(UserError, match=r"not what was published"):
-        fetch.fetch(NAME, tmp_path, url)
-    assert [path.name for path in tmp_path.iterdir() if not path.name.endswith(".lock")] == []
+        fetch.fetch(NAME, tmp_path / "down", url)
+    assert list(tmp_path.iterdir()) == []
     (tmp_path / NAME).write_bytes(b"put here by hand")
     with pytest.raises(UserError, match=r"not what was published.*delete it"):
         fetch.fetch(NAME, tmp_path)
@@ -221,6 +222,27 @@ def test_cifar10_is_fetched_and_read_in_its_archive(tmp_path: Path, monkeypatch:
     assert np.array_equal(store.images("train"), pictures)
     assert store.labels("val").tolist() == list(range(10))
     assert not (tmp_path / "down" / "cifar-10-batches-py").exists()
+
+
+def test_cifar10_extracted_by_hand(tmp_path: Path) -> None:
+    content, pictures = cifar_archive()
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        archive.extractall(tmp_path, filter="data")
+    folder = tmp_path / "cifar-10-batches-py"
+    for root in (tmp_path, folder):
+        assert np.array_equal(Cifar10Source(root, 32).load()["train"][0], pictures)
+    (folder / "data_batch_3").unlink()
+    with pytest.raises(UserError, match=r"incomplete or damaged .*data_batch_3"):
+        Cifar10Source(tmp_path, 32).load()
+
+
+def test_a_preparation_that_is_asked_to_end_while_it_fetches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked_to_end(*arguments: object) -> None:
+        raise Preempted("ended by SIGTERM")
+
+    monkeypatch.setattr(fetch, "_transfer", asked_to_end)
+    with pytest.raises(Preempted):
+        Cifar10Source(tmp_path, 32).load()
 
 
 def test_cifar10_s_files_cannot_run_programs(tmp_path: Path) -> None:

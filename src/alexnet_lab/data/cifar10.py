@@ -12,7 +12,7 @@ import numpy as np
 
 from alexnet_lab.data.array_source import Arrays, ArraySource
 from alexnet_lab.data.fetch import fetch
-from alexnet_lab.errors import UserError
+from alexnet_lab.errors import Preempted, UserError
 
 ARCHIVE, FOLDER = "cifar-10-python.tar.gz", "cifar-10-batches-py"
 LARGEST = 2**26  # bytes of a file; they have 31 million
@@ -21,7 +21,13 @@ FILES = {"train": [f"data_batch_{number}" for number in range(1, 6)], "val": ["t
 
 def missing(root: Path) -> str | None:
     """The archive that has to be fetched into `root`; None where CIFAR-10 is there."""
-    return None if (root / FOLDER).is_dir() or (root / ARCHIVE).is_file() else ARCHIVE
+    return None if _folder(root) or (root / ARCHIVE).is_file() else ARCHIVE
+
+
+def _folder(root: Path) -> Path | None:
+    """Where the extracted files are, or some of them: in their folder in `root`, or in `root` itself."""
+    names = [name for names in FILES.values() for name in names]
+    return next((at for at in (root / FOLDER, root) if any((at / name).is_file() for name in names)), None)
 
 
 class Cifar10Source(ArraySource):
@@ -38,13 +44,15 @@ class Cifar10Source(ArraySource):
         self.root, self._url = root, url
 
     def load(self) -> Arrays:
+        folder = _folder(self.root)
+        file = folder or fetch(ARCHIVE, self.root, self._url)
         try:
-            if (self.root / FOLDER).is_dir():
+            if folder:
                 return {
-                    split: _joined([_batch(_content(self.root / FOLDER / name)) for name in names])
+                    split: _joined([_batch(_content(folder / name)) for name in names])
                     for split, names in FILES.items()
                 }
-            with tarfile.open(fetch(ARCHIVE, self.root, self._url)) as archive:
+            with tarfile.open(file) as archive:
                 members = {
                     Path(member.name).name: member for member in archive if member.isreg() and member.size <= LARGEST
                 }
@@ -52,13 +60,11 @@ class Cifar10Source(ArraySource):
                     split: _joined([_batch(archive.extractfile(members[name]).read()) for name in names])  # type: ignore[union-attr]
                     for split, names in FILES.items()
                 }
-        except UserError:
+        except Preempted:
             raise
         except Exception as error:  # a damaged or hostile pickle may fail anywhere, and never mends by a traceback
             reason = " ".join(str(error).split())
-            raise UserError(
-                f"{self.root}: CIFAR-10's files are incomplete or damaged ({reason}); fetch it again"
-            ) from None
+            raise UserError(f"{file}: CIFAR-10's files are incomplete or damaged ({reason}); fetch it again") from None
 
 
 class _NumbersOnly(pickle.Unpickler):

@@ -18,8 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
+from alexnet_lab.data.lock import locked
 from alexnet_lab.data.progress import ByteProgress
 from alexnet_lab.errors import UserError
 from alexnet_lab.files import check_folder_writable
@@ -71,8 +70,7 @@ def fetch(name: str, folder: Path, url: str | None = None) -> Path:
     """
     archive, file = ARCHIVES[name], folder / name
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f".{name}.lock"):
+        with locked(folder / f".{name}.lock", f"Waiting: another job is fetching {file}"):
             if file.exists():
                 if md5_of(file, "Checking") != archive.md5:
                     raise UserError(
@@ -102,7 +100,7 @@ def extract(archive: Path, top: str) -> Path:
     Raises UserError where the archive is damaged or does not hold it.
     """
     target = archive.parent / top
-    with FileLock(archive.parent / f".{archive.name}.lock"):
+    with locked(archive.parent / f".{archive.name}.lock", f"Waiting: another job is extracting {archive}"):
         if target.is_dir():
             return target
         beside = archive.parent / f".{archive.name}.extracting"

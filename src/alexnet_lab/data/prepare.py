@@ -5,18 +5,16 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from filelock import FileLock, Timeout
-
 from alexnet_lab.data.block import Block
+from alexnet_lab.data.lock import locked
 from alexnet_lab.data.progress import PreparationProgress
 from alexnet_lab.data.store import SPLITS, Store, StoreError, open_store, store_key
 from alexnet_lab.data.store_writer import StoreWriter, is_complete, partial_folder, put_into_place
 from alexnet_lab.errors import UserError
-from alexnet_lab.files import nearest_existing
 
 LARGEST_REJECTED_SHARE = 0.01
 JPEG_BYTES_A_PIXEL = 0.33  # of a photograph at the store's quality, about
@@ -73,12 +71,12 @@ def prepare_store(
     path = store_path(directory, source, packing)
     if store := _open_if_there(path):
         return _unchanged(store, source)
-    plan = _plan(path, source, packing)  # before the lock, whose file would be left by what is refused
     with _locked(path):
         if not path.exists() and is_complete(path):
             put_into_place(path)
         if path.exists():
             return _unchanged(open_store(path), source)
+        plan = _plan(path, source, packing)
         try:
             return _build(path, source, plan, max_bad)
         except OSError as error:
@@ -137,21 +135,14 @@ def _unchanged(store: Store, source: Source) -> Store:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold the lock beside a store's place, after waiting for whoever holds it."""
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            print(f"Waiting: another job is preparing {path}", file=sys.stderr, flush=True)
-            lock.acquire()
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"{path.parent}: cannot be written ({reason}); choose another folder") from error
-    try:
+            file = path.with_name(f".{path.name}.lock")
+            stack.enter_context(locked(file, f"Waiting: another job is preparing {path}"))
+        except OSError as error:
+            reason = error.strerror or error
+            raise UserError(f"{path.parent}: cannot be written ({reason}); choose another folder") from error
         yield
-    finally:
-        lock.release()
 
 
 class _Plan(NamedTuple):
@@ -226,16 +217,10 @@ def _checked_space(path: Path, counts: dict[str, int], image_size: int, packing:
     """How much space the store needs, in words; raises UserError when it would not fit."""
     pixels = sum(counts.values()) * image_size**2
     needed = int(pixels * (3 if packing == "pixels" else JPEG_BYTES_A_PIXEL)) + 8 * sum(counts.values()) + _SPARE_BYTES
-    free = shutil.disk_usage(nearest_existing(path.parent)).free + _bytes_in(partial_folder(path))
+    partial = partial_folder(path)
+    there = sum(file.stat().st_size for file in partial.iterdir()) if partial.is_dir() else 0
+    free = shutil.disk_usage(path.parent).free + there
     space = f"{needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free"
     if free < needed:
         raise UserError(f"{path.parent}: {space}; free some space, or choose another folder with data.store_root")
     return space
-
-
-def _bytes_in(folder: Path) -> int:
-    """0 where there is no such folder, or another job is just putting it into place."""
-    try:
-        return sum(file.stat().st_size for file in folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return 0
