@@ -155,29 +155,23 @@ def resize(lines: NDArray[np.uint8], left_out: int, top_out: int, out: NDArray[n
 
 @compiled("void(Array(u1, 3, 'C', readonly=True), u2[:,::1], i8[:,::1])")
 def count(images: NDArray[np.uint8], sums: NDArray[np.uint16], products: NDArray[np.int64]) -> None:
-    """Sums (H, 3 W) of pictures (n, H, 3 W), and of the products of their colours."""
+    """Sums (H, 3 W) of pictures (n, H, 3 W), and of the products of their colours.
+
+    Each value is multiplied by itself and by the two behind it, also where those are the next pixel's: whole vectors of
+    values in a row are faster than only those that are wanted.
+    """
+    values = images.shape[2]
+    behind = np.empty((3, values), np.int32)  # which hold the products of 33,025 rows
     for image in images:
-        for row in range(image.shape[0]):
-            line = image[row]
-            total = sums[row]
-            for k in range(len(line)):
+        behind[:] = 0
+        for row in range(len(image)):
+            line, total = image[row], sums[row]
+            for k in range(values):
                 total[k] += line[k]
-            rr = rg = rb = gg = gb = bb = np.int32(0)  # 32 bits hold those of 33,025 pixels
-            for pixel in range(len(line) // 3):
-                red, green, blue = (
-                    np.int32(line[3 * pixel]),
-                    np.int32(line[3 * pixel + 1]),
-                    np.int32(line[3 * pixel + 2]),
-                )
-                rr += red * red
-                rg += red * green
-                rb += red * blue
-                gg += green * green
-                gb += green * blue
-                bb += blue * blue
-            products[0, 0] += rr
-            products[0, 1] += rg
-            products[0, 2] += rb
-            products[1, 1] += gg
-            products[1, 2] += gb
-            products[2, 2] += bb
+            for distance in range(3):
+                part, other = behind[distance], line[distance:]
+                for k in range(values - distance):
+                    part[k] += np.int32(line[k]) * np.int32(other[k])
+        for color in range(3):
+            for distance in range(3 - color):
+                products[color, color + distance] += behind[distance, color::3].sum()
