@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import signal
 from collections.abc import Callable
@@ -70,6 +71,8 @@ def decode(
 @cache
 def _compiled(side: int) -> CompiledPictures | None:
     try:
-        return CompiledPictures(side)
+        compiled = CompiledPictures(side)
     except ImportError:
         return None
+    gc.freeze()  # Numba stays: to look through all of it again and again for what may go takes time
+    return compiled

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -15,8 +17,9 @@ class FilePlace(NamedTuple):
     path: str
 
     def read(self) -> bytes:
-        with Path(self.path).open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
+        with FileIO(self.path) as file:
+            size = min(os.fstat(file.fileno()).st_size, LARGEST_FILE)  # 0 of what is no common file
+            content = file.read(size + 1) if size else BufferedReader(file).read(LARGEST_FILE + 1)
         if len(content) > LARGEST_FILE:
             raise OSError(f"it has more than {LARGEST_FILE / 1e9:.0f} GB")
         return content
