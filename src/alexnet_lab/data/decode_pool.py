@@ -59,6 +59,7 @@ class DecodePool:
         self._threads.shutdown(cancel_futures=True)
         for process in tuple(self._living):
             process.exit_code()
+        self._slots.close()
 
     def blocks(self, count: int, make_job: Callable[[int], Job]) -> Iterator[Block]:
         """The blocks of jobs 0 to count - 1, in order. Raises UserError where no process can be started."""
@@ -110,15 +111,10 @@ class _Process:
         settings |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # there is a process for each core
         # Keep the memory of one picture for the next one: asking the system anew takes time.
         settings |= dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), "1000000000")
-        arguments = (theirs.fileno(), memory, block_bytes)
+        arguments = map(str, (theirs.fileno(), memory, block_bytes))
         with theirs:
             self._popen = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "alexnet_lab.data.decode_worker",
-                    *map(str, arguments),
-                ],
+                [sys.executable, "-m", "alexnet_lab.data.decode_worker", *arguments],
                 pass_fds=[theirs.fileno(), memory],
                 stdin=subprocess.DEVNULL,
                 env=os.environ | settings,

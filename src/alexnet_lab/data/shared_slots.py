@@ -47,6 +47,10 @@ class SharedSlots:
         weakref.finalize(memory, self._free.append, slot).atexit = False  # type: ignore[misc]
         return memory
 
+    def close(self) -> None:
+        """Take no more; what is lent stays."""
+        os.close(self.descriptor)
+
     @property
     def _stretch(self) -> int:
         """Bytes from slot to slot: whole pages, as memory is mapped."""
