@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import io
 import random
+import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from test_mutated_pictures import flipped
 
+from alexnet_lab.data import decode_job
+from alexnet_lab.data.decode_job import Job
 from alexnet_lab.data.picture import UnreadablePicture, read_square, square
 from alexnet_lab.data.pixel_statistics import PixelStatistics
+from alexnet_lab.data.places import FilePlace
 
 pytest.importorskip("numba")
 pytest.importorskip("simplejpeg")
@@ -115,3 +120,28 @@ def test_statistics_are_numpys() -> None:
     other.add(images, CompiledPictures(24))
     for expected, found in zip(one.arrays().values(), other.arrays().values(), strict=True):
         assert np.array_equal(expected, found)
+
+
+@pytest.mark.parametrize("missing", ["simplejpeg", "numba"])
+def test_without_a_package_the_blocks_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    files = [tmp_path / f"{index}.jpg" for index in range(3)]
+    for file, size in zip(files, [(40, 30), (30, 40), (50, 50)], strict=True):
+        file.write_bytes(jpeg(clouds(*size)))
+
+    def block() -> tuple[bytes, str]:
+        places = [FilePlace(str(file)) for file in files]
+        job = Job(["a", "b", "c"], places, [0, 1, 2], 16, "pixels", 60.0, compiled=True)
+        made = decode_job.decode(job, np.empty(3 * 16 * 16 * 3, np.uint8))
+        return bytes(made.content), repr(made.statistics.color_facts())
+
+    decode_job.compiled_pictures.cache_clear()
+    expected = block()
+    decode_job.compiled_pictures.cache_clear()
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.delitem(sys.modules, "alexnet_lab.data.picture_kernels")
+    monkeypatch.delattr("alexnet_lab.data.picture_kernels")
+    assert decode_job.compiled_pictures(16) is None
+    assert block() == expected
+    decode_job.compiled_pictures.cache_clear()

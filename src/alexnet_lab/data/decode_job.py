@@ -43,7 +43,7 @@ def decode(
     """
     shape = (len(job.places), job.side, job.side, 3)
     images = memory[: math.prod(shape)].reshape(shape)
-    compiled = _compiled(job.side) if job.compiled else None
+    compiled = compiled_pictures(job.side) if job.compiled else None
     labels: list[int] = []
     originals: list[bytes | None] = []
     rejected: list[Rejected] = []
@@ -69,7 +69,7 @@ def decode(
 
 
 @cache
-def _compiled(side: int) -> CompiledPictures | None:
+def compiled_pictures(side: int) -> CompiledPictures | None:
     try:
         compiled = CompiledPictures(side)
     except ImportError:
