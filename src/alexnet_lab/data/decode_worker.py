@@ -9,8 +9,10 @@ it starts in a moment.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import warnings
 from dataclasses import replace
 from multiprocessing.connection import Connection
 
@@ -21,6 +23,7 @@ from alexnet_lab.data.shared_slots import SharedSlots
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the keyboard's is for the program that waits for us
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    _hush()
     descriptor, memory, size = map(int, sys.argv[1:])
     connection, slots = Connection(descriptor), SharedSlots(size, memory)
     try:
@@ -32,6 +35,13 @@ def main() -> None:
             connection.send(replace(block, content=b"") if job.packing == "pixels" else block)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # nobody waits any more
+
+
+def _hush() -> None:
+    """Drop what decoders have to say of damaged files, which would bury the progress; what fails here is still told."""
+    warnings.simplefilter("ignore")
+    sys.stderr = os.fdopen(os.dup(2), "w")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libraries in C write to it directly
 
 
 if __name__ == "__main__":
