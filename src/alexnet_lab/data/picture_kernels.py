@@ -1,12 +1,11 @@
 """The two slow steps of preparing a picture besides its decoding, compiled by Numba for the machine it runs on.
 
 To the last bit what Pillow and NumPy make of it (picture.py, pixel_statistics.py), which do it where there is no Numba:
-importing this module raises ImportError there. The compiled code is kept beside this file for the next process.
+importing this module raises ImportError there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -15,21 +14,11 @@ from llvmlite import ir
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from alexnet_lab.data.compiled import compiled
+
 _LINES = 128  # of a picture that are resized together: what is at work then stays in the processor's cache
 _BITS = 22  # of the weights' fractions, as in Pillow
 _TAPS = 4  # pixels that are weighted in one step; rows of weights are filled up with zeros
-
-
-def compiled(signature: str | None = None) -> Callable[..., Any]:
-    """Numba's decorator; with a signature the function is compiled at once."""
-
-    def compile_(function: Callable[..., Any]) -> Any:
-        try:
-            return numba.njit(signature, nogil=True, cache=True)(function)
-        except RuntimeError:  # there is no folder in which the code could be kept
-            return numba.njit(signature, nogil=True)(function)
-
-    return compile_
 
 
 @intrinsic

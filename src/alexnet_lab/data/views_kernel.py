@@ -16,6 +16,8 @@ from llvmlite import ir
 from numba import types
 from numpy.typing import NDArray
 
+from alexnet_lab.data.compiled import compiled
+
 intrinsic: Any = numba.extending.intrinsic  # it is declared to return the function that it is given
 
 _INTEGER, _FLOATS = ir.IntType(32), ir.VectorType(ir.FloatType(), 16)
@@ -97,9 +99,7 @@ def _finish_stores(typing: Any) -> Any:
     return types.void(), generate
 
 
-@numba.njit(
-    "void(Array(u1,3,'C',readonly=True),i8[::1],i8[::1],i8[::1],i8[::1],f4[:,:,::1],f4[:,::1],f4[:,:,::1])", nogil=True
-)
+@compiled("void(Array(u1,3,'C',readonly=True),i8[::1],i8[::1],i8[::1],i8[::1],f4[:,:,::1],f4[:,::1],f4[:,:,::1])")
 def vary(
     pictures: NDArray[np.uint8],
     samples: NDArray[np.int64],
@@ -113,7 +113,6 @@ def vary(
     """Fill views (N, crop, 3 crop) from pictures (M, H, 3 H); mean (2, H, 3 H), as it is and mirrored; shift (N, 3)."""
     number, rows, values = views.shape
     streamed = values % _BLOCK == 0 and views.ctypes.data % _LINE == 0  # then whole lines of the cache are written
-    in_blocks = values - values % _BLOCK
     colors = np.empty(_BLOCK, np.float32)
     for i in range(number):
         mirror = mirrored[i] != 0
@@ -125,11 +124,14 @@ def vary(
             line = pictures[samples[i], top[i] + row, start : start + values]
             mean_line = mean[mirrored[i], top[i] + row, mean_start : mean_start + values]
             view = views[i, row]
-            for k in range(0, in_blocks, _BLOCK):
-                source = values - _BLOCK - k if mirror else k
-                _write_block(view, mean_line, k, line, source, colors, mirror, streamed)
-                _prefetch(line, k + 2 * pictures.shape[2])  # two rows on
-            for k in range(in_blocks, values):
-                source = values - 3 - k + 2 * (k % 3) if mirror else k
-                view[k] = (np.float32(line[source]) - mean_line[k]) + colors[k % 3]
+            if values < _BLOCK:
+                for k in range(values):
+                    source = values - 3 - k + 2 * (k % 3) if mirror else k
+                    view[k] = (np.float32(line[source]) - mean_line[k]) + colors[k % 3]
+            else:
+                for begin in range(0, values, _BLOCK):
+                    k = min(begin, values - _BLOCK)  # the last block may write some values again
+                    source = values - _BLOCK - k if mirror else k
+                    _write_block(view, mean_line, k, line, source, colors, mirror, streamed)
+                    _prefetch(line, k + 2 * pictures.shape[2])  # two rows on
     _finish_stores()
