@@ -182,6 +182,9 @@ def test_folders_that_cannot_serve_are_one_line(root: Path, tmp_path: Path) -> N
     (root / "train" / "grey").mkdir()
     with pytest.raises(UserError, match=r"train/grey: holds no pictures"):
         folder_source(root, 16).count("train")
+    (root / "train" / "grey").rename(root / "train" / os.fsdecode("gr\u00e4u".encode("latin-1")))
+    with pytest.raises(UserError, match=r"train: has a class folder 'gr.*u', which is not called in UTF-8"):
+        folder_source(root, 16).check()
     (tmp_path / "empty" / "train").mkdir(parents=True)
     with pytest.raises(UserError, match=r"empty/train: holds no class folders"):
         folder_source(tmp_path / "empty", 16).check()

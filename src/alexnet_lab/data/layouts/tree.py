@@ -88,6 +88,9 @@ def class_folders(folder: Path) -> list[str]:
         raise UserError(f"{folder}: cannot be read ({error.strerror}); {LAYOUT}") from error
     if not names:
         raise UserError(f"{folder}: holds no class folders; {LAYOUT}")
+    for name in names:
+        if any("\udc80" <= letter <= "\udcff" for letter in name):  # as Python writes bytes that are no UTF-8
+            raise UserError(f"{folder}: has a class folder {name!a}, which is not called in UTF-8; rename it")
     return names
 
 
