@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,10 @@ from alexnet_lab.errors import UserError
 
 log = logging.getLogger(__name__)
 
+_TOGETHER = (
+    128  # pictures that a thread reads at once, in several batches where these are small: each call has its cost
+)
+
 
 class Batch(NamedTuple):
     """images uint8 (N, h, h, 3), crops or whole, or float32 (N, 3, crop, crop), varied already; labels int64 (N,);
@@ -27,6 +32,17 @@ class Batch(NamedTuple):
     images: Tensor
     labels: Tensor
     samples: Tensor
+
+
+def _split(batch: Batch, lengths: list[int]) -> list[Batch]:
+    return [Batch(*parts) for parts in zip(*(tensor.split(lengths) for tensor in batch), strict=True)]
+
+
+def _in_turn(groups: Iterator[list[Batch | UserError]]) -> Iterator[Batch]:
+    for batch in chain.from_iterable(groups):
+        if isinstance(batch, UserError):
+            raise batch
+        yield batch
 
 
 class PictureReader:
@@ -63,16 +79,21 @@ class PictureReader:
         if not self.workers:
             return (self.read(samples(number), epoch) for number in numbers)
 
-        def read(number: int) -> Batch:
+        def read(together: Sequence[int]) -> list[Batch | UserError]:
             try:
-                return self.read(samples(number), epoch)
-            except UserError:
-                raise
+                parts = [samples(number) for number in together]
+                return [*_split(self.read(np.concatenate(parts), epoch), [len(part) for part in parts])]
             except BaseException as error:  # SystemExit too: nobody may wait for a thread that has ended
-                log.debug("batch %d of epoch %d", number, epoch, exc_info=True)
-                raise UserError(f"batch {number} of epoch {epoch} could not be read: {error!r}") from error
+                if len(together) > 1:  # which of them was it?
+                    return [*chain.from_iterable(read([number]) for number in together)]
+                if isinstance(error, UserError):
+                    return [error]
+                log.debug("batch %d of epoch %d", together[0], epoch, exc_info=True)
+                return [UserError(f"batch {together[0]} of epoch {epoch} could not be read: {error!r}")]
 
-        return map_in_order(read, numbers, self.workers)
+        several = max(1, _TOGETHER // len(samples(numbers[0]))) if numbers else 1
+        groups = [numbers[start : start + several] for start in range(0, len(numbers), several)]
+        return _in_turn(map_in_order(read, groups, self.workers))
 
     def read(self, samples: np.ndarray, epoch: int) -> Batch:
         """One batch of the pictures `samples`, int64 (N,), cropped as they are in this epoch."""
