@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -45,10 +46,16 @@ def test_prepare_verify_and_change(program: Program, pictures: Path, tmp_path: P
     assert "every byte is as it was written" in program("prepare.py", "verify", *asked).stdout
     content = bytearray((store / "val_images.npy").read_bytes())
     content[-100] ^= 4
+    shutil.copytree(store, store.with_name("whole"))
     (store / "val_images.npy").write_bytes(content)
+    shutil.copytree(store, store.with_name("another"))
     damaged = program("prepare.py", "verify")
     assert (damaged.returncode, len(damaged.stderr.splitlines())) == (2, 1)
-    assert "val_images.npy:, pictures 0 to 3, is damaged" in damaged.stderr
+    for name in ("another", store.name):
+        assert f"datasets/{name}/val_images.npy:, pictures 0 to 3, is damaged" in damaged.stderr
+    assert damaged.stdout.startswith("datasets/whole: every byte is as it was written")
+    for name in ("another", "whole"):
+        shutil.rmtree(store.with_name(name))
 
     Image.new("RGB", (50, 40)).save(pictures / "dark" / "new.png")
     refused = program("train.py", *asked, "model.input_size=32", "trainer.max_epochs=1", "optim.batch_size=4")

@@ -12,7 +12,7 @@ from alexnet_lab.config import DataConfig
 from alexnet_lab.data.prepare import discard_changed, prepare_store, store_path
 from alexnet_lab.data.progress import ByteProgress
 from alexnet_lab.data.sources import check_at_hand, make_source
-from alexnet_lab.data.store import Store
+from alexnet_lab.data.store import Store, StoreError
 from alexnet_lab.data.store_checks import verify_store
 from alexnet_lab.errors import Preempted, UserError
 
@@ -37,11 +37,18 @@ def verify(data: DataConfig) -> None:
             raise UserError(f"{directory}: holds no prepared data")
     else:
         paths = [store_path(directory, make_source(data), data.packing)]
+    damaged: list[str] = []
     for path in paths:
         total = sum(file.stat().st_size for file in path.glob("*"))
-        with ByteProgress(f"Verifying {path.name}", total) as progress:
-            store = verify_store(path, progress.advance)
-        print(f"{store.path}: every byte is as it was written, {total / 1e9:.2f} GB")
+        try:
+            with ByteProgress(f"Verifying {path.name}", total) as progress:
+                verify_store(path, progress.advance)
+        except StoreError as error:
+            damaged.append(str(error))
+        else:
+            print(f"{path}: every byte is as it was written, {total / 1e9:.2f} GB")
+    if damaged:
+        raise UserError("; ".join(damaged))
 
 
 def verify_archives(data: DataConfig) -> None:
