@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import threading
@@ -12,10 +13,12 @@ from pathlib import Path
 import made_collections
 import pytest
 
+from alexnet_lab.data import places
 from alexnet_lab.data.block import Block
 from alexnet_lab.data.decode_job import Job
 from alexnet_lab.data.decode_pool import DecodePool
 from alexnet_lab.data.places import FilePlace
+from alexnet_lab.errors import UserError
 
 SIDE = 16
 
@@ -29,10 +32,10 @@ def files(tmp_path: Path) -> list[Path]:
     return [tmp_path / f"{index}.jpg" for index in range(4)]
 
 
-def decode(files: list[Path], seconds: float, blocks: int = 1) -> list[Block]:
+def decode(files: list[Path], seconds: float, blocks: int = 1, compiled: bool = False) -> list[Block]:
     def job(number: int) -> Job:
-        names = [file.name for file in files]
-        return Job(names, [FilePlace(str(file)) for file in files], list(range(len(files))), SIDE, "pixels", seconds)
+        names, places = [file.name for file in files], [FilePlace(str(file)) for file in files]
+        return Job(names, places, list(range(len(files))), SIDE, "pixels", seconds, compiled)
 
     with DecodePool(len(files) * SIDE * SIDE * 3, processes=2) as pool:
         return list(pool.blocks(blocks, job))
@@ -96,3 +99,26 @@ def test_a_decoder_killed_by_accident_costs_no_picture(files: list[Path]) -> Non
     killer.join()
     assert block.labels.tolist() == [0, 1, 2, 3]
     assert block.rejected == ()
+
+
+def test_decoders_that_die_as_they_start_are_not_started_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "simplejpeg.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "picture.jpg").write_bytes(made_collections.picture(0))
+    with pytest.raises(UserError, match="are ended by SIGSEGV as soon as they start"):
+        decode([tmp_path / "picture.jpg"], seconds=60, compiled=True)
+
+
+class Piecemeal(io.FileIO):
+    """As a network disk may hand over a file."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        return super().read(min(size, 7))
+
+
+def test_a_file_that_comes_in_pieces_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_bytes(bytes(range(100)))
+    monkeypatch.setattr(places, "FileIO", Piecemeal)
+    assert FilePlace(str(tmp_path / "file")).read() == bytes(range(100))

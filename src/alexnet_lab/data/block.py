@@ -39,6 +39,7 @@ class Block:
     sha256: str  # of the content
     statistics: PixelStatistics
     rejected: tuple[Rejected, ...] = ()
+    slow: str = ""  # why it was made without compiled code, where that was wanted
 
 
 def make_block(

@@ -6,7 +6,7 @@ import gc
 import math
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import numpy as np
@@ -31,19 +31,19 @@ class Job:
     compiled: bool = False  # by CompiledPictures, where what it needs is installed
     slot: int = 0  # of the shared memory, for the pixels
     careful: bool = False  # say which picture comes next: the block has ended a process before
+    false_starts: int = 0  # of processes since then, which died before they came to a picture
     known_bad: dict[int, str] = field(default_factory=dict)  # pictures that ended a process, and how
 
 
-def decode(
-    job: Job, memory: NDArray[np.uint8], about_to_read: Callable[[int], None] = lambda index: None
-) -> Block:  # fmt: skip
+def decode(job: Job, memory: NDArray[np.uint8], about_to_read: Callable[[int], None] = lambda index: None) -> Block:
     """Read every picture of the job into `memory`; those that cannot be read are listed in the block.
 
     A picture that takes too long ends the process by the alarm signal, which no loop can hold up.
     """
     shape = (len(job.places), job.side, job.side, 3)
     images = memory[: math.prod(shape)].reshape(shape)
-    compiled = compiled_pictures(job.side) if job.compiled else None
+    found = compiled_pictures(job.side) if job.compiled else None
+    compiled = found if isinstance(found, CompiledPictures) else None
     labels: list[int] = []
     originals: list[bytes | None] = []
     rejected: list[Rejected] = []
@@ -64,15 +64,16 @@ def decode(
             rejected.append(Rejected(name, f"cannot be read: {error.strerror or error}"))
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-    pictures = images[: len(labels)]
-    return make_block(pictures, np.array(labels, dtype=np.int64), job.packing, rejected, originals, compiled)
+    made = np.array(labels, dtype=np.int64)
+    block = make_block(images[: len(labels)], made, job.packing, rejected, originals, compiled)
+    return replace(block, slow=str(found)) if isinstance(found, ImportError) else block
 
 
 @cache
-def compiled_pictures(side: int) -> CompiledPictures | None:
+def compiled_pictures(side: int) -> CompiledPictures | ImportError:
     try:
         compiled = CompiledPictures(side)
-    except ImportError:
-        return None
+    except ImportError as error:
+        return error
     gc.freeze()  # Numba stays: to look through all of it again and again for what may go takes time
     return compiled

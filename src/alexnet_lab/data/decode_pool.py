@@ -30,6 +30,7 @@ from alexnet_lab.data.shared_slots import SharedSlots
 from alexnet_lab.errors import UserError
 
 SECONDS_A_PICTURE = 60.0
+_FALSE_STARTS = 5  # of processes that die before they come to a picture
 _BLOCKS_AHEAD = 3  # for each process, that are decoded or wait in memory for an earlier one
 
 
@@ -76,7 +77,10 @@ class DecodePool:
     def _decode(self, job: Job, memory: NDArray[np.uint8]) -> Block:
         """The job's block, by as many processes as it takes. Runs in one of the threads. memory: the job's slot."""
         while True:
-            process = self._idle.pop() if self._idle else self._start()
+            try:
+                process = self._idle.pop()
+            except IndexError:
+                process = self._start()
             try:
                 block = process.decode(job)
             except (EOFError, OSError):
@@ -110,7 +114,7 @@ class _Process:
         settings = {"PYTHONPATH": os.pathsep.join(paths)}
         settings |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # there is a process for each core
         # Keep the memory of one picture for the next one: asking the system anew takes time.
-        settings |= dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), "1000000000")
+        settings |= dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), "100000000")
         arguments = map(str, (theirs.fileno(), memory, block_bytes))
         with theirs:
             self._popen = subprocess.Popen(
@@ -147,9 +151,14 @@ def _learn_from_death(job: Job, code: int, reading: int | None) -> None:
     """Enter into the job what is known of how its process died: its exit code, the picture that it was at."""
     if code >= 0:  # an error of our own, whose traceback it has printed
         raise UserError(f"a process that decodes pictures ended with exit code {code}, near {job.names[0]}")
+    how = signal.Signals(-code).name
     if job.careful and reading is not None:
-        how = f"its decoder crashed ({signal.Signals(-code).name})"
-        if -code == signal.SIGALRM:
-            how = f"takes more than {job.seconds:g} s to decode"
-        job.known_bad[reading] = how
+        too_long = f"takes more than {job.seconds:g} s to decode"
+        job.known_bad[reading] = too_long if -code == signal.SIGALRM else f"its decoder crashed ({how})"
+    elif job.careful:
+        job.false_starts += 1
+        if job.false_starts == _FALSE_STARTS:
+            raise UserError(
+                f"decoding processes are ended by {how} as soon as they start; the system's log may say why"
+            )
     job.careful = True

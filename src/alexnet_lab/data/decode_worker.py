@@ -1,8 +1,8 @@
 """The program of a process that decodes pictures for decode_pool.
 
-    python -m alexnet_lab.data.decode_worker SOCKET MEMORY BYTES
+    python -m alexnet_lab.data.decode_worker CONNECTION MEMORY BYTES
 
-SOCKET and MEMORY: descriptors of a connection and of SharedSlots with so many bytes each.
+CONNECTION and MEMORY: descriptors of a multiprocessing.Pipe and of SharedSlots with so many bytes each.
 A process of its own, because a decoder may crash or loop for ever on a damaged file. It loads little, so that
 it starts in a moment.
 """
@@ -26,15 +26,17 @@ def main() -> None:
     _hush()
     descriptor, memory, size = map(int, sys.argv[1:])
     connection, slots = Connection(descriptor), SharedSlots(size, memory)
-    try:
-        while True:
+    while True:
+        try:
             job = connection.recv()
-            slot = slots.memory(job.slot)
-            block = decode(job, slot, connection.send) if job.careful else decode(job, slot)
-            # Pixels are in the shared memory.
+        except (EOFError, ConnectionResetError):
+            return  # nobody waits any more
+        slot = slots.memory(job.slot)
+        block = decode(job, slot, connection.send) if job.careful else decode(job, slot)
+        try:  # the pixels are in the shared memory
             connection.send(replace(block, content=b"") if job.packing == "pixels" else block)
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return  # nobody waits any more
+        except (BrokenPipeError, ConnectionResetError):
+            return  # as above
 
 
 def _hush() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sys
@@ -21,7 +22,8 @@ def locked(file: Path, waiting: str) -> Iterator[None]:
     try:
         yield
     finally:
-        file.unlink(missing_ok=True)  # still locked: whoever waits for this file looks for the next one
+        with suppress(OSError):  # it may stay where the folder cannot be written any more
+            file.unlink()  # still locked: whoever waits for this file looks for the next one
         os.close(descriptor)
         with suppress(OSError):
             for folder in made:
@@ -43,8 +45,10 @@ def _acquire(file: Path, waiting: str) -> int:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             if _is_open_file(descriptor, file):
                 return descriptor
-        except BaseException:
+        except BaseException as error:
             os.close(descriptor)
+            if isinstance(error, OSError) and error.errno == errno.ESTALE:
+                continue  # a network disk's word for a file that its last holder has removed
             raise
         os.close(descriptor)
 
@@ -52,6 +56,11 @@ def _acquire(file: Path, waiting: str) -> int:
 def _is_open_file(descriptor: int, file: Path) -> bool:
     """Whether the file is still the one that is open: its last holder has removed that."""
     try:
-        return os.path.samestat(os.fstat(descriptor), file.stat())
-    except FileNotFoundError:
+        # Opening asks a network disk; its answer to stat may be an old one.
+        now = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
         return False
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.fstat(now))
+    finally:
+        os.close(now)

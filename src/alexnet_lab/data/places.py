@@ -19,7 +19,9 @@ class FilePlace(NamedTuple):
     def read(self) -> bytes:
         with FileIO(self.path) as file:
             size = min(os.fstat(file.fileno()).st_size, LARGEST_FILE)  # 0 of what is no common file
-            content = file.read(size + 1) if size else BufferedReader(file).read(LARGEST_FILE + 1)
+            content = file.read(size + 1) if size else b""
+            if len(content) != size or not size:  # handed over in pieces, or grown meanwhile
+                content += BufferedReader(file).read(LARGEST_FILE + 1 - len(content))
         if len(content) > LARGEST_FILE:
             raise OSError(f"it has more than {LARGEST_FILE / 1e9:.0f} GB")
         return content
