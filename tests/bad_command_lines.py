@@ -107,9 +107,11 @@ class Generator:
         """Sometimes as one of a sweep's jobs, sometimes after or before something that is right."""
         words = list(arguments)
         if self.random.random() < 0.3:
-            words.insert(
-                self.number(0, len(words)), self.pick("seed=3", "model.lrn=false", "logger=csv", "trainer=cpu")
-            )
+            place = self.number(0, len(words))
+            right = self.pick("seed=3", "model.lrn=false", "logger=csv", "trainer=cpu")
+            key = right.partition("=")[0]
+            # Of two values of a key the later one counts.
+            words.insert(0 if any(word.partition("=")[0] == key for word in words) else place, right)
         if self.random.random() < 0.3:
             words = ["-m", self.pick("seed=0,1", "model.lrn=true,false", "seed=range(3)"), *words]
         return "train.py", words
