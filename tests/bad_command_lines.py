@@ -218,7 +218,7 @@ class Generator:
     def missing_data(self) -> Line:
         source = self.pick("imagenet", "folder", "imagenette", "imagewoof", "tiny_imagenet", "cifar10")
         root = self.pick(
-            "/nowhere", "nowhere", "afile", "empty", "~nobody/x", "/dev/null", "/proc/1/root/x", "loop", "''", "half"
+            "/nowhere", "nowhere", "afile", "empty", "~nobody/x", "/dev/null", "/proc/1/cwd/x", "loop", "''", "half"
         )
         fetched = source not in ("imagenet", "folder")
         url = self.pick(NO_SERVER, NO_SERVER, "data.url=ftp://x", "data.url=http://x:y", "'data.url=http://['")

@@ -14,22 +14,19 @@ import numba
 log = logging.getLogger(__name__)
 
 
-def compiled(signature: str | None = None) -> Callable[..., Any]:
-    """Numba's decorator, without Python's lock. With a signature the function is compiled at once, with those it calls.
+def compiled(signature: str) -> Callable[..., Any]:
+    """Numba's decorator, without Python's lock: the function is compiled at once, with those of numba.njit it calls.
 
     What comes out is kept beside the source for the next process, which reads it in a moment.
     """
 
     def compile_(function: Callable[..., Any]) -> Any:
-        if signature is not None:
-            numba.config.CACHE_DIR = str(_folder(Path(function.__code__.co_filename)))  # type: ignore[attr-defined]
-            try:
-                return numba.njit(signature, nogil=True, cache=True)(function)
-            except (
-                Exception
-            ) as error:  # what was kept is cut or another user's, the disk is full, nothing can be written
-                log.debug("%s is compiled for this process alone: %r", function.__name__, error)
-        return numba.njit(signature, nogil=True)(function)
+        numba.config.CACHE_DIR = str(_folder(Path(function.__code__.co_filename)))  # type: ignore[attr-defined]
+        try:
+            return numba.njit(signature, nogil=True, cache=True)(function)
+        except Exception as error:  # what was kept is cut or another user's, or nothing can be written
+            log.debug("%s is compiled for this process alone: %r", function.__name__, error)
+            return numba.njit(signature, nogil=True)(function)
 
     return compile_
 

@@ -41,7 +41,7 @@ class CompiledPictures:
         height, width, _ = pixels.shape
         square = np.empty((self._side, self._side, 3), dtype=np.uint8)
         lines = np.ascontiguousarray(pixels).reshape(height, 3 * width)
-        left, top = (outside(size, (width, height), self._side) for size in (width, height))
+        left, top = (outside(size, min(width, height), self._side) for size in (width, height))
         self._kernels.resize(lines, left, top, square.reshape(self._side, 3 * self._side))
         return square
 

@@ -21,7 +21,8 @@ from alexnet_lab.data.buffers import Buffers
 
 log = logging.getLogger(__name__)
 
-_WORTH_COMPILING = 2e9  # bytes of views in a run, which take the operations a second longer: so long does it compile
+# Bytes of views in a run, which take the operations a second longer: so long does it compile, the first time.
+_WORTH_COMPILING = 2e9
 
 
 def compiled_views(

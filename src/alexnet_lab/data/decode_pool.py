@@ -41,7 +41,7 @@ class DecodePool:
     """
 
     def __init__(self, block_bytes: int, processes: int | None = None) -> None:
-        self._block_bytes, self._slots = block_bytes, SharedSlots(block_bytes)
+        self._slots = SharedSlots(block_bytes)
         self._wanted = processes or usable_cores()
         self._threads = ThreadPoolExecutor(self._wanted)
         self._idle: deque[_Process] = deque()
@@ -95,7 +95,7 @@ class DecodePool:
 
     def _start(self) -> _Process:
         try:
-            process = _Process(self._slots.descriptor, self._block_bytes)
+            process = _Process(self._slots)
         except OSError as error:
             raise UserError(f"no process can be started to decode pictures ({error.strerror or error})") from error
         self._living.add(process)
@@ -107,7 +107,7 @@ class DecodePool:
 class _Process:
     """A running decode_worker."""
 
-    def __init__(self, memory: int, block_bytes: int) -> None:
+    def __init__(self, slots: SharedSlots) -> None:
         self._connection, theirs = Pipe()
         package = str(Path(__file__).parents[2])
         paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -115,11 +115,11 @@ class _Process:
         settings |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # there is a process for each core
         # Keep the memory of one picture for the next one: asking the system anew takes time.
         settings |= dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), "100000000")
-        arguments = map(str, (theirs.fileno(), memory, block_bytes))
+        arguments = map(str, (theirs.fileno(), slots.descriptor, slots.size))
         with theirs:
             self._popen = subprocess.Popen(
                 [sys.executable, "-m", "alexnet_lab.data.decode_worker", *arguments],
-                pass_fds=[theirs.fileno(), memory],
+                pass_fds=[theirs.fileno(), slots.descriptor],
                 stdin=subprocess.DEVNULL,
                 env=os.environ | settings,
             )

@@ -63,17 +63,17 @@ def square(image: Image.Image, side: int) -> NDArray[np.uint8]:
 
     First each line, then each column: in one step the order, and with it the rounding, is up to Pillow's version.
     """
-    left, top = (outside(size, image.size, side) for size in image.size)
+    shorter = min(image.size)
+    left, top = (outside(size, shorter, side) for size in image.size)
     image = image.crop((left, top, image.width - left, image.height - top))
-    (width, height), shorter = image.size, min(image.size)
+    width, height = image.size
     x, y = (width - shorter) / 2, (height - shorter) / 2
     narrow = image.resize((side, height), Image.Resampling.BILINEAR, box=(x, 0, x + shorter, height))
     return np.asarray(narrow.resize((side, side), Image.Resampling.BILINEAR, box=(0, y, side, y + shorter)))
 
 
-def outside(size: int, sizes: tuple[int, int], side: int) -> int:
-    """So many pixels at each end of a picture's longer side are seen by no pixel of its square: there may be many."""
-    shorter = min(sizes)
+def outside(size: int, shorter: int, side: int) -> int:
+    """So many pixels at each end of a side of `size` are seen by no pixel of the square: there may be many."""
     return max(0, (size - shorter) // 2 - math.ceil(max(1.0, shorter / side)) - 1)
 
 

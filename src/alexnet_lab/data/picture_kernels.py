@@ -47,7 +47,7 @@ def transpose_16(_: Any, source: Any, source_step: Any, target: Any, target_step
     return numba.types.void(whole, whole, whole, whole), generate
 
 
-@compiled()
+@numba.njit
 def transpose(lines: NDArray[np.uint8], columns: NDArray[np.uint8]) -> None:
     """columns[j, i] = lines[i, j]."""
     height, width = lines.shape
@@ -65,7 +65,7 @@ def transpose(lines: NDArray[np.uint8], columns: NDArray[np.uint8]) -> None:
             columns[j, i] = lines[i, j]
 
 
-@compiled()
+@numba.njit
 def weights(
     size: int, outside: int, side: int, square: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
@@ -93,7 +93,7 @@ def weights(
     return starts, counts, values
 
 
-@compiled()
+@numba.njit
 def blend(
     lines: NDArray[np.uint8], start: int, step: int, count: int, values: NDArray[np.int32],
     sums: NDArray[np.int32], out: NDArray[np.uint8],
@@ -115,7 +115,6 @@ def resize(lines: NDArray[np.uint8], left_out: int, top_out: int, out: NDArray[n
     """The middle of (H, 3 W) as (side, 3 side): first each line to its width, then the columns.
 
     left_out, top_out: pixels at each end that count for nothing (picture.outside).
-
     128 lines at a time lie transposed for the first step, so that each step is the sum of a few weighted lines.
     """
     height, width, side = lines.shape[0], lines.shape[1] // 3, len(out)

@@ -20,7 +20,7 @@ class FilePlace(NamedTuple):
         with FileIO(self.path) as file:
             size = min(os.fstat(file.fileno()).st_size, LARGEST_FILE)  # 0 of what is no common file
             content = file.read(size + 1) if size else b""
-            if len(content) != size or not size:  # handed over in pieces, or grown meanwhile
+            if not size or len(content) != size:  # handed over in pieces, or grown meanwhile
                 content += BufferedReader(file).read(LARGEST_FILE + 1 - len(content))
         if len(content) > LARGEST_FILE:
             raise OSError(f"it has more than {LARGEST_FILE / 1e9:.0f} GB")

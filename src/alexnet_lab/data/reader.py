@@ -19,9 +19,8 @@ from alexnet_lab.errors import UserError
 
 log = logging.getLogger(__name__)
 
-_TOGETHER = (
-    128  # pictures that a thread reads at once, in several batches where these are small: each call has its cost
-)
+# Pictures that a thread reads at once, in several batches where these are small: each call has its cost.
+_TOGETHER = 128
 
 
 class Batch(NamedTuple):

@@ -19,7 +19,7 @@ class SharedSlots:
     """
 
     def __init__(self, size: int, descriptor: int | None = None) -> None:
-        self._size = size
+        self.size = size
         self.descriptor = _nameless_file() if descriptor is None else descriptor
         self._free: deque[int] = deque()
         self._count = 0
@@ -37,7 +37,7 @@ class SharedSlots:
     def memory(self, slot: int) -> NDArray[np.uint8]:
         """The bytes of a slot."""
         if slot not in self._maps:
-            mapped = mmap.mmap(self.descriptor, self._size, offset=slot * self._stretch)
+            mapped = mmap.mmap(self.descriptor, self.size, offset=slot * self._stretch)
             self._maps[slot] = np.frombuffer(mapped, dtype=np.uint8)
         return self._maps[slot]
 
@@ -54,7 +54,7 @@ class SharedSlots:
     @property
     def _stretch(self) -> int:
         """Bytes from slot to slot: whole pages, as memory is mapped."""
-        return -(-self._size // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
+        return -(-self.size // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
 
 
 def _nameless_file() -> int:
