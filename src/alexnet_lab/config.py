@@ -235,8 +235,12 @@ class OptimizationConfig:
     epochs: int = knob(90, "passes over the training set", unit="epochs", minimum=1, maximum=100_000)
     schedule: str = knob(
         "milestones",
-        "divide the learning rate at fixed milestones, or when validation error stops improving",
-        choices=("milestones", "plateau", "constant"),
+        "divide the learning rate at fixed milestones (milestones) or when validation error stops improving (plateau), "
+        "let it fall to 0 in a line (linear) or along half a cosine (cosine), or leave it (constant)",
+        choices=("milestones", "plateau", "linear", "cosine", "constant"),
+    )
+    warmup: float = knob(
+        0.0, "part of the run in which the learning rate rises from 0 in a line", minimum=0.0, maximum=0.9
     )
     milestones: list[float] = knob(
         [], "where the learning rate is divided, as fractions of the run", minimum=0.0, maximum=1.0

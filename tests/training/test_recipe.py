@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,17 +11,17 @@ from torch import nn
 
 from alexnet_lab.config import OptimizationConfig
 from alexnet_lab.networks.alexnet import AlexNet
-from alexnet_lab.training.recipe import make_optimizer, make_schedule, set_exceptions
+from alexnet_lab.training.recipe import make_optimizer, make_schedules, set_exceptions, share_of_rate
 from test_config import composed
 
 
 def rates(recipe: OptimizationConfig, steps: int) -> list[float]:
     optimizer = make_optimizer(nn.Linear(2, 2), recipe)
-    schedule, seen = make_schedule(optimizer, recipe, steps), []
+    schedules, seen = make_schedules(optimizer, recipe, steps), []
     for _ in range(steps):
         seen.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
-        if schedule is not None:
+        for schedule in schedules:
             schedule.step()
     return seen
 
@@ -57,7 +58,7 @@ def rates_of_run_145(steps_an_epoch: int) -> dict[tuple[str, str], list[float]]:
     recipe = composed("model=alexnet").optim
     network = nn.ModuleDict({"conv1": nn.Linear(1, 1), "conv2": nn.Linear(1, 1)})
     optimizer, steps = make_optimizer(network, recipe), recipe.epochs * steps_an_epoch
-    schedule = make_schedule(optimizer, recipe, steps)
+    [schedule] = make_schedules(optimizer, recipe, steps)
     seen: dict[tuple[str, str], list[float]] = {}
     for step in range(steps):
         set_exceptions(optimizer, recipe, step, steps)
@@ -107,7 +108,7 @@ def test_a_frozen_conv1_does_not_move() -> None:
 def test_a_plateaus_rate_too_is_divided_for_conv1() -> None:
     recipe = OptimizationConfig(schedule="plateau", plateau_patience=0, conv1_milestones=[0.5])
     optimizer = make_optimizer(nn.ModuleDict({"conv1": nn.Linear(1, 1), "conv2": nn.Linear(1, 1)}), recipe)
-    schedule = make_schedule(optimizer, recipe, 100)
+    [schedule] = make_schedules(optimizer, recipe, 100)
     for error in (0.9, 0.9):
         schedule.step(error)
     set_exceptions(optimizer, recipe, 50, 100)
@@ -117,7 +118,7 @@ def test_a_plateaus_rate_too_is_divided_for_conv1() -> None:
 def test_a_plateau_divides_three_times_and_no_more() -> None:
     recipe = OptimizationConfig(schedule="plateau", plateau_patience=2, divisions=3)
     optimizer = make_optimizer(nn.Linear(2, 2), recipe)
-    schedule, seen = make_schedule(optimizer, recipe, 100), []
+    [schedule], seen = make_schedules(optimizer, recipe, 100), []
     for error in [0.9, 0.8, 0.7, *[0.7] * 30]:
         schedule.step(error)
         seen.append(round(optimizer.param_groups[0]["lr"], 9))
@@ -128,6 +129,35 @@ def test_a_plateau_divides_three_times_and_no_more() -> None:
 
 def test_constant_stays() -> None:
     assert set(rates(OptimizationConfig(schedule="constant"), 10)) == {0.01}
+
+
+def test_linear_and_cosine_rise_from_zero_and_fall_to_zero() -> None:
+    for name, in_the_middle in (("linear", 0.5), ("cosine", 0.5)):
+        seen = rates(OptimizationConfig(schedule=name, warmup=0.1, learning_rate=1.0), 1010)
+        assert seen[:101] == pytest.approx([(step + 1) / 102 for step in range(101)])
+        assert seen[101] == 1.0
+        assert seen[101 + 909 // 2] == pytest.approx(in_the_middle, abs=1e-3)
+        assert 0.0 < seen[-1] < 2e-3
+        assert all(later < earlier for earlier, later in pairwise(seen[101:]))
+    assert share_of_rate("cosine", 0, 8, 2) == pytest.approx((1 + 2**0.5 / 2) / 2)
+
+
+def test_warmup_goes_with_every_schedule() -> None:
+    rising = [(step + 1) / 21 for step in range(20)]
+    constant = rates(OptimizationConfig(schedule="constant", warmup=0.2, learning_rate=1.0), 100)
+    assert constant == pytest.approx([*rising, *[1.0] * 80])
+    divided = rates(OptimizationConfig(milestones=[0.1, 0.5], warmup=0.2, learning_rate=1.0), 100)
+    early = [rate / 10 ** (step >= 10) for step, rate in enumerate(rising)]
+    assert divided == pytest.approx([*early, *[0.1] * 30, *[0.01] * 50])
+    optimizer = make_optimizer(nn.Linear(2, 2), OptimizationConfig(learning_rate=1.0))
+    recipe = OptimizationConfig(schedule="plateau", warmup=0.5, plateau_patience=0, divisions=2, learning_rate=1.0)
+    plateau, warmup = make_schedules(optimizer, recipe, 20)
+    for step in range(20):
+        optimizer.step()
+        warmup.step()
+        if step in (4, 8, 12, 16):
+            plateau.step(0.5)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.01, 0.02])
 
 
 def test_a_run_ends_with_the_rates_of_run_145(program, small, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from alexnet_lab.data.augmentation import Augmentation
 from alexnet_lab.data.comparison_transforms import Mixup
 from alexnet_lab.data.reader import Batch
 from alexnet_lab.training.ranks import Ranks
-from alexnet_lab.training.recipe import for_lightning, make_optimizer, make_schedule, set_exceptions
+from alexnet_lab.training.recipe import for_lightning, make_optimizer, make_schedules, set_exceptions
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class Classifier(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         optimizer = make_optimizer(self.network, self.recipe)
         self.steps = int(self.trainer.estimated_stepping_batches)
-        return for_lightning(optimizer, make_schedule(optimizer, self.recipe, self.steps))
+        return for_lightning(optimizer, make_schedules(optimizer, self.recipe, self.steps))
 
 
 def dropout_seed(seed: int, step: int, rank: int) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from typing import Any
 
 from torch import nn
 from torch.optim import SGD
-from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, LinearLR, LRScheduler, MultiStepLR, ReduceLROnPlateau
 
 from alexnet_lab.config import OptimizationConfig
 
@@ -57,27 +59,46 @@ def set_exceptions(optimizer: SGD, recipe: OptimizationConfig, step: int, steps:
             group["lr"] = rate
 
 
-def make_schedule(optimizer: SGD, recipe: OptimizationConfig, steps: int) -> LRScheduler | None:
-    """The learning rate over a run of `steps` optimizer steps; None keeps it constant."""
-    factor = 1.0 / recipe.divisor
+def make_schedules(optimizer: SGD, recipe: OptimizationConfig, steps: int) -> list[LRScheduler]:
+    """What sets the learning rate over a run of `steps` optimizer steps; nothing where it stays constant.
+
+    All but a plateau's schedule step with the optimizer; that one steps with the epochs.
+    """
+    factor, warmup_steps = 1.0 / recipe.divisor, round(recipe.warmup * steps)
+    if recipe.schedule in ("linear", "cosine"):
+        return [LambdaLR(optimizer, partial(share_of_rate, recipe.schedule, warmup_steps, steps))]
+    schedules: list[LRScheduler] = []
     if recipe.schedule == "milestones":
-        return MultiStepLR(optimizer, [round(fraction * steps) for fraction in recipe.milestones], gamma=factor)
-    if recipe.schedule == "plateau":
+        schedules.append(
+            MultiStepLR(optimizer, [round(fraction * steps) for fraction in recipe.milestones], gamma=factor)
+        )
+    elif recipe.schedule == "plateau":
         lowest = [group["lr"] * factor**recipe.divisions for group in optimizer.param_groups]
         # A rate at its floor is "reduced" by nothing: that ends the divisions after the stated number.
-        return ReduceLROnPlateau(
-            optimizer, factor=factor, patience=recipe.plateau_patience, min_lr=lowest, threshold=0.0
+        schedules.append(
+            ReduceLROnPlateau(
+                optimizer, factor=factor, patience=recipe.plateau_patience, min_lr=lowest, threshold=0.0
+            )
         )
-    return None
+    if warmup_steps:
+        # It multiplies what the others set, so that a division in the midst of it is kept.
+        schedules.append(LinearLR(optimizer, 1.0 / (warmup_steps + 1), total_iters=warmup_steps))
+    return schedules
 
 
-def for_lightning(optimizer: SGD, schedule: LRScheduler | None) -> Any:
-    """The pair in the form that LightningModule.configure_optimizers returns."""
-    if schedule is None:
-        return optimizer
-    if isinstance(schedule, ReduceLROnPlateau):
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "epoch", "monitor": "val_top1_error"},
-        }
-    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+def share_of_rate(schedule: str, warmup_steps: int, steps: int, step: int) -> float:
+    """The part of the learning rate, in (0, 1], that optimizer step `step` (from 0) of `steps` takes."""
+    if step < warmup_steps:
+        return (step + 1) / (warmup_steps + 1)
+    left = (steps - step) / (steps - warmup_steps) if steps > warmup_steps else 0.0
+    return left if schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left)
+
+
+def for_lightning(optimizer: SGD, schedules: list[LRScheduler]) -> Any:
+    """The optimizer and its schedules in the form that LightningModule.configure_optimizers returns."""
+    return [optimizer], [
+        {"scheduler": schedule, "interval": "epoch", "monitor": "val_top1_error"}
+        if isinstance(schedule, ReduceLROnPlateau)
+        else {"scheduler": schedule, "interval": "step"}
+        for schedule in schedules
+    ]
