@@ -183,9 +183,33 @@ class DataConfig:
     store_root: str = knob("datasets", "folder in which prepared collections are kept")
     image_size: int = knob(64, "side of the stored pictures", unit="pixels", minimum=16, maximum=1024)
     num_classes: int | None = knob(20, "classes (fractals alone; elsewhere counted)", minimum=2, maximum=100_000)
-    train_images_per_class: int | None = knob(400, "training pictures a class (fractals)", minimum=1, maximum=1_000_000)
-    val_images_per_class: int | None = knob(150, "validation pictures a class (fractals)", minimum=1, maximum=1_000_000)
+    train_images_per_class: int | None = knob(50, "training pictures a class (fractals)", minimum=1, maximum=1_000_000)
+    val_images_per_class: int | None = knob(250, "validation pictures a class (fractals)", minimum=1, maximum=1_000_000)
     collection_seed: int = knob(0, "which collection of fractals", minimum=0, maximum=2**31)
+    rotation: float = knob(
+        30.0, "largest turn of a shape, to either side (fractals)", unit="degrees", minimum=0.0, maximum=180.0
+    )
+    shape_variation: float = knob(
+        0.05, "how far an image's shape differs from its class's, relatively (fractals)", minimum=0.0, maximum=0.5
+    )
+    class_colour: float = knob(
+        0.4,
+        "part of a shape's hue that its class decides; 0: colour tells nothing (fractals)",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    darker_fraction: float = knob(
+        0.3, "share of images whose shape is darker than the background (fractals)", minimum=0.0, maximum=1.0
+    )
+    clutter: int = knob(
+        0, "smaller shapes of no class behind the shape (fractals)", unit="shapes", minimum=0, maximum=16
+    )
+    occluded_fraction: float = knob(
+        0.2, "share of images that a rectangle lies over (fractals)", minimum=0.0, maximum=1.0
+    )
+    occlusion: float = knob(
+        1.2, "largest area of that rectangle over the image's; the smallest is 0.4 of it", minimum=0.0, maximum=2.0
+    )
     workers: int = knob(2, "threads that read batches ahead", unit="threads", minimum=1, maximum=256)
     placement: str = knob(
         "auto",
@@ -233,6 +257,12 @@ class OptimizationConfig:
         128, "training pictures a step, over all devices", unit="pictures", minimum=1, maximum=1_000_000
     )
     epochs: int = knob(90, "passes over the training set", unit="epochs", minimum=1, maximum=100_000)
+    validations: int | None = knob(
+        None,
+        "how often a run is validated, about, at equal distances and after its last epoch; null: after each epoch",
+        minimum=1,
+        maximum=100_000,
+    )
     schedule: str = knob(
         "milestones",
         "divide the learning rate at fixed milestones (milestones) or when validation error stops improving (plateau), "

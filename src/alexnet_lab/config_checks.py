@@ -251,6 +251,11 @@ def _check_trainer(run: RunConfig) -> None:
         raise UserError(f"optim.batch_size={run.optim.batch_size}: cannot be shared equally by {ranks} devices")
     if trainer.precision == "16-mixed" and trainer.accelerator == "cpu":
         raise UserError("trainer.precision=16-mixed: needs a GPU; on a CPU use bf16-mixed or 32-true")
+    if run.optim.schedule == "plateau" and run.optim.validations is not None:
+        raise UserError(
+            f"optim.validations={run.optim.validations}: optim.schedule=plateau needs a validation after each epoch; "
+            "use optim.validations=null"
+        )
     if sorted(run.optim.conv1_milestones) != run.optim.conv1_milestones:
         raise UserError(f"optim.conv1_milestones={run.optim.conv1_milestones}: must be in rising order")
     if run.optim.schedule == "milestones" and sorted(run.optim.milestones) != run.optim.milestones:

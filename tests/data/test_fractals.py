@@ -90,6 +90,8 @@ def test_every_stretch_of_a_split_is_balanced() -> None:
 def test_shape_tells_the_class_and_colour_does_not() -> None:
     """Without variation of place and angle, the nearest class mean in brightness is right, in mean colour is not."""
     still = FractalSettings(
+        class_colour=0,
+        occluded_fraction=0,
         image_size=32,
         num_classes=20,
         rotation_degrees=0,

@@ -20,6 +20,7 @@ from alexnet_lab.training.run import train
 
 RECIPES = {
     "milestones": ("optim.milestones=[0.3,0.6]",),
+    "every third epoch": ("optim.schedule=linear", "optim.warmup=0.3", "optim.validations=1"),
     "plateau": ("optim.schedule=plateau", "optim.plateau_patience=0", "optim.learning_rate=0.00001"),
 }
 
@@ -53,9 +54,10 @@ def test_a_signal_after_any_step(
 def test_a_signal_during_validation(
     recipe: str, number: int, undisturbed: dict[str, Any], store_root: Path, tmp_path: Path, monkeypatch
 ) -> None:
-    signal_at(monkeypatch, "validation_step", lambda module: module.current_epoch == 1, number)
+    epoch = 2 if recipe == "every third epoch" else 1
+    signal_at(monkeypatch, "validation_step", lambda module: module.current_epoch == epoch, number)
     [said] = train_until_done(tiny(store_root, *RECIPES[recipe]), tmp_path)
-    assert f"ended by {signal.Signals(number).name} after step 14 of" in said
+    assert f"ended by {signal.Signals(number).name} after step {7 * (epoch + 1)} of" in said
     assert outcome(tmp_path) == undisturbed[recipe]
 
 

@@ -18,39 +18,91 @@ from alexnet_lab.data.exact_random import (
     random_words,
     rotation,
 )
-from alexnet_lab.data.fractal_systems import LARGEST_SINGULAR_VALUE, MAX_MAPS, Systems
+from alexnet_lab.data.fractal_systems import LARGEST_SINGULAR_VALUE, MAX_MAPS, Systems, class_systems
 
 if TYPE_CHECKING:
     from alexnet_lab.data.fractals import FractalSettings
 
 Float32Array = NDArray[np.float32]
 
+CLUTTER_SEED = 1 << 63  # beyond every collection's seed: clutter never shows a shape that is a class
+CLUTTER_SYSTEMS = 64
+_COLOUR_STREAM = 0x636F6C6F7572
 _BURN_IN = 16  # steps before a particle is counted: from anywhere to the attractor within a fraction of a pixel
 
 
-def render_batch(settings: FractalSettings, systems: Systems, keys: UInt64Array) -> NDArray[np.uint8]:
-    """One image per system and key: uint8 [n, H, W, 3]."""
-    streams = [derive_keys(keys, purpose) for purpose in range(5)]
-    maps = _place_in_image(settings, _jittered(systems, settings.parameter_jitter, streams[0]), streams[1])
-    hits = _count_hits(settings, maps, systems.choice_tables(), streams[2])
-    background, colours = _draw_colours(settings, streams[3], streams[4])
-    # Each pixel is the mean of its hits' colours and of the background, which weighs as much as `veil` hits:
-    # the tone curve hits / (hits + veil).
+def render_batch(
+    settings: FractalSettings, systems: Systems, labels: NDArray[np.int64], keys: UInt64Array
+) -> NDArray[np.uint8]:
+    """One image per system, class and key: uint8 [n, H, W, 3]."""
+    streams = [derive_keys(keys, purpose) for purpose in range(6 + settings.clutter)]
+    views = _draw_views(settings, streams[1])
+    maps = _place_in_image(settings, _jittered(systems, settings.parameter_jitter, streams[0]), views)
+    hits = _count_hits(settings, maps, systems.choice_tables(), streams[2], settings.hits_per_pixel)
+    canvas, colours = _draw_colours(settings, labels, streams[3], streams[4])
+    for stream in streams[6:]:
+        _draw_clutter(settings, canvas, stream)
+    _draw_shape(settings, canvas, hits, colours)
+    if settings.occluded_fraction > 0:
+        _occlude(settings, canvas, streams[5])
+    images = np.empty((len(keys), settings.image_size, settings.image_size, 3), dtype=np.uint8)
+    for channel in range(3):
+        scaled = canvas[:, channel] * np.float32(255.0)
+        scaled += np.float32(0.5)
+        images[..., channel] = np.minimum(np.maximum(scaled, np.float32(0.0)), np.float32(255.0)).astype(np.uint8)
+    return images
+
+
+def _draw_shape(settings: FractalSettings, canvas: Float32Array, hits: Float32Array, colours: Float32Array) -> None:
+    """Draw a shape into canvas, float32 [n, 3, H, W]; hits [n, MAX_MAPS, H, W], colours [n, MAX_MAPS, 3].
+
+    Each pixel becomes the mean of its hits' colours and of what was there, which weighs as much as `veil` hits:
+    the tone curve hits / (hits + veil).
+    """
     veil = np.float32(0.5 * settings.hits_per_pixel)
     total = hits[:, 0].copy()
     for index in range(1, MAX_MAPS):
         total += hits[:, index]
     weight = 1.0 / (total + veil)
-    images = np.empty((len(keys), settings.image_size, settings.image_size, 3), dtype=np.uint8)
     for channel in range(3):
-        mixed = background[:, channel] * veil
+        mixed = canvas[:, channel] * veil
         for index in range(MAX_MAPS):
             mixed += hits[:, index] * colours[:, index, channel, np.newaxis, np.newaxis]
         mixed *= weight
-        mixed *= np.float32(255.0)
-        mixed += np.float32(0.5)
-        images[..., channel] = np.minimum(np.maximum(mixed, np.float32(0.0)), np.float32(255.0)).astype(np.uint8)
-    return images
+        canvas[:, channel] = mixed
+
+
+def _draw_clutter(settings: FractalSettings, canvas: Float32Array, keys: UInt64Array) -> None:
+    """Draw one smaller shape of no class into each image, turned as it likes and anywhere."""
+    placing, chaos, choosing = (derive_keys(keys, purpose) for purpose in range(3))
+    draws = random_uniform(choosing, 1 + 3 * MAX_MAPS)
+    systems = class_systems(settings.seed ^ CLUTTER_SEED, CLUTTER_SYSTEMS).select(
+        (draws[:, 0] * CLUTTER_SYSTEMS).astype(np.int64)
+    )
+    views = random_uniform(placing, 5)
+    scale = 0.3 + 0.3 * views[:, 2]
+    turn = (views[:, 0] * 2.0 - 1.0) * 180.0
+    mirror = np.where(views[:, 1] < 0.5, -1.0, 1.0)
+    maps = _place_in_image(settings, systems, (turn, mirror, scale, views[:, 3], views[:, 4]))
+    hits = _count_hits(settings, maps, systems.choice_tables(), chaos, settings.hits_per_pixel * 0.2)
+    _draw_shape(settings, canvas, hits, draws[:, 1:].reshape(-1, MAX_MAPS, 3).astype(np.float32))
+
+
+def _occlude(settings: FractalSettings, canvas: Float32Array, keys: UInt64Array) -> None:
+    """Lay a turned rectangle of noise, in a colour of its own, over the middle of `occluded_fraction` of the images."""
+    size, texture_keys = settings.image_size, derive_keys(keys, 1)
+    draws = random_uniform(keys, 9)[:, :, np.newaxis, np.newaxis]
+    cosine, sine = rotation((draws[:, 0] * 2.0 - 1.0) * 180.0)
+    stretch = 1.0 + 2.0 * draws[:, 1]
+    share = np.where(draws[:, 8] < settings.occluded_fraction, settings.occlusion * (0.4 + 0.6 * draws[:, 2]), 0.0)
+    half = 0.5 * np.sqrt(share)  # of the square of the same area, image's side 1
+    long, short = half * np.sqrt(stretch), half / np.sqrt(stretch)
+    centres = (np.arange(size) + 0.5) / size
+    x = centres[np.newaxis, np.newaxis] - (0.25 + 0.5 * draws[:, 3])
+    y = centres[np.newaxis, :, np.newaxis] - (0.25 + 0.5 * draws[:, 4])
+    covered = (np.abs(cosine * x + sine * y) < long) & (np.abs(cosine * y - sine * x) < short)
+    texture = _coloured_noise(settings, texture_keys) + draws[:, 5:8].astype(np.float32)
+    np.copyto(canvas, texture, where=covered[:, np.newaxis])
 
 
 def _jittered(systems: Systems, jitter: float, keys: UInt64Array) -> Systems:
@@ -72,20 +124,29 @@ def _jittered(systems: Systems, jitter: float, keys: UInt64Array) -> Systems:
     )
 
 
-def _place_in_image(settings: FractalSettings, systems: Systems, keys: UInt64Array) -> list[Float32Array]:
+def _draw_views(settings: FractalSettings, keys: UInt64Array) -> tuple[Float64Array, ...]:
+    """Each image's turn in degrees, mirror (1 or -1), diameter, and middle in x and y over the image's side."""
+    draws = random_uniform(keys, 5)
+    span = settings.scale_largest - settings.scale_smallest
+    return (
+        (draws[:, 0] * 2.0 - 1.0) * settings.rotation_degrees,
+        np.where(draws[:, 1] < settings.mirrored_fraction, -1.0, 1.0),
+        settings.scale_smallest + span * draws[:, 2],
+        0.5 + (draws[:, 3] * 2.0 - 1.0) * settings.translation,
+        0.5 + (draws[:, 4] * 2.0 - 1.0) * settings.translation,
+    )
+
+
+def _place_in_image(settings: FractalSettings, systems: Systems, views: tuple[Float64Array, ...]) -> list[Float32Array]:
     """The maps in pixel coordinates, so that points need not be moved one by one: six arrays [n, MAX_MAPS].
 
-    The view x -> S R M x + v (scale, rotation, mirror, shift) turns the map A, b into
-    A' = R M A (R M)^-1 and b' = S R M b + v - A' v.
+    views: as _draw_views gives them, each [n]. The view x -> S R M x + v (scale, rotation, mirror, shift) turns the
+    map A, b into A' = R M A (R M)^-1 and b' = S R M b + v - A' v.
     """
-    draws = random_uniform(keys, 5)[:, :, np.newaxis]
     size = float(settings.image_size)
-    cosine, sine = rotation((draws[:, 0] * 2.0 - 1.0) * settings.rotation_degrees)
-    mirror = np.where(draws[:, 1] < settings.mirrored_fraction, -1.0, 1.0)
-    span = settings.scale_largest - settings.scale_smallest
-    scale = (settings.scale_smallest + span * draws[:, 2]) * (0.5 * size)
-    view_x = (0.5 + (draws[:, 3] * 2.0 - 1.0) * settings.translation) * size
-    view_y = (0.5 + (draws[:, 4] * 2.0 - 1.0) * settings.translation) * size
+    turn, mirror, scale, view_x, view_y = (view[:, np.newaxis] for view in views)
+    cosine, sine = rotation(turn)
+    scale, view_x, view_y = scale * (0.5 * size), view_x * size, view_y * size
     a, b, c, d = systems.matrices()
     b, c, shift_x = b * mirror, c * mirror, systems.shift_x * mirror
     # R A R^T, first the rows and then the columns.
@@ -99,7 +160,11 @@ def _place_in_image(settings: FractalSettings, systems: Systems, keys: UInt64Arr
 
 
 def _count_hits(
-    settings: FractalSettings, maps: list[Float32Array], tables: NDArray[np.uint8], keys: UInt64Array
+    settings: FractalSettings,
+    maps: list[Float32Array],
+    tables: NDArray[np.uint8],
+    keys: UInt64Array,
+    hits_per_pixel: float,
 ) -> Float32Array:
     """The chaos game: how often each pixel was reached by each map, float32 [n, MAX_MAPS, H, W].
 
@@ -108,7 +173,7 @@ def _count_hits(
     """
     size, images = settings.image_size, len(keys)
     particles = 4 * size
-    steps = max(1, round(settings.hits_per_pixel * size * size / particles))
+    steps = max(1, round(hits_per_pixel * size * size / particles))
     words = random_words(derive_keys(keys[:, np.newaxis], np.arange(particles)), -(-(_BURN_IN + steps) // 8))
     table_offset = (np.arange(images, dtype=np.int64) * 256)[:, np.newaxis]
     map_offset = (np.arange(images, dtype=np.int64) * MAX_MAPS)[:, np.newaxis]
@@ -137,7 +202,7 @@ def _count_hits(
 
 
 def _draw_colours(
-    settings: FractalSettings, background_keys: UInt64Array, colour_keys: UInt64Array
+    settings: FractalSettings, labels: NDArray[np.int64], background_keys: UInt64Array, colour_keys: UInt64Array
 ) -> tuple[Float32Array, Float32Array]:
     """The background, float32 [n, 3, H, W], and a colour for each map, float32 [n, MAX_MAPS, 3]; 0 is black, 1 white.
 
@@ -156,7 +221,8 @@ def _draw_colours(
     red_green_blue = ((1.0, 0.0), (-0.5, -0.5), (0.0, 1.0))  # chroma directions, brightness unchanged in sum
     tint = (draws[:, 3:5] - 0.5) * 0.5
     colours = np.empty((len(draws), MAX_MAPS, 3))
-    hue = (draws[:, 5:7] - 0.5) * 0.9
+    own_hue = random_uniform(derive_keys(_COLOUR_STREAM, settings.seed, labels), 2)
+    hue = ((1.0 - settings.class_colour) * (draws[:, 5:7] - 0.5) + settings.class_colour * (own_hue - 0.5)) * 0.9
     per_map = (draws[:, 8:].reshape(-1, 3, MAX_MAPS) - 0.5) * 0.35
     for channel, (first, second) in enumerate(red_green_blue):
         mean = brightness + first * tint[:, 0] + second * tint[:, 1]

@@ -20,7 +20,7 @@ from alexnet_lab.data.fractal_systems import class_systems
 from alexnet_lab.data.parallel import map_in_order
 from alexnet_lab.errors import UserError
 
-RENDER_VERSION = 1  # raise it with every change of a pixel: stores of other versions are then not mistaken for these
+RENDER_VERSION = 2  # raise it with every change of a pixel: stores of other versions are then not mistaken for these
 
 UInt8Array = NDArray[np.uint8]
 Int64Array = NDArray[np.int64]
@@ -48,6 +48,10 @@ _RANGES = {
     "background_contrast": (0, 1),
     "background_roughness": (0, 1),
     "hits_per_pixel": (0.5, 64),
+    "clutter": (0, 16),
+    "occlusion": (0, 2),
+    "occluded_fraction": (0, 1),
+    "class_colour": (0, 1),
 }
 
 
@@ -61,20 +65,24 @@ class FractalSettings:
 
     image_size: int = 64  # side, pixels
     num_classes: int = 20
-    train_images_per_class: int = 400
-    val_images_per_class: int = 150
+    train_images_per_class: int = 50
+    val_images_per_class: int = 250
     seed: int = 0  # which classes and which images of them
     rotation_degrees: float = 30.0  # turned by an angle uniform in +- this
     mirrored_fraction: float = 0.5  # share of images that are mirrored left to right
     scale_smallest: float = 0.75  # diameter of the shape over the image's side, uniform between these two
     scale_largest: float = 0.95
     translation: float = 0.08  # shift of the shape's middle over the image's side, uniform in +- this, each way
-    parameter_jitter: float = 0.06  # maps vary uniformly in +- this: of the stretch, of 60 degrees, of the radius
-    darker_fraction: float = 0.5  # share of images whose shape is darker than the background, not brighter
+    parameter_jitter: float = 0.05  # maps vary uniformly in +- this: of the stretch, of 60 degrees, of the radius
+    darker_fraction: float = 0.3  # share of images whose shape is darker than the background, not brighter
     foreground_contrast: float = 0.45  # least difference of mean brightness, shape to background; black to white is 1
     background_contrast: float = 0.15  # amplitude of the background's coarsest noise; black to white is 1
     background_roughness: float = 0.62  # amplitude of each octave of noise over that of the next coarser one
     hits_per_pixel: float = 3.0  # points of the chaos game over pixels of the image: more is less grainy
+    class_colour: float = 0.4  # part of a shape's hue that its class decides; 0: colour tells nothing
+    clutter: int = 0  # smaller shapes of no class behind the shape
+    occluded_fraction: float = 0.2  # share of images over which a rectangle lies
+    occlusion: float = 1.2  # its area over the image's, uniform from 0.4 of this to this; it may stick out
 
     def __post_init__(self) -> None:
         for name, (least, greatest) in _RANGES.items():
@@ -103,7 +111,7 @@ def render_split(settings: FractalSettings, split: str, first: int, last: int) -
     batch = min(_LARGEST_BATCH, 1 + _PIXELS_OF_BATCH // size**2)
     for start in range(0, len(labels), batch):
         rows = slice(start, start + batch)
-        images[rows] = render_batch(settings, classes.select(labels[rows]), keys[rows])
+        images[rows] = render_batch(settings, classes.select(labels[rows]), labels[rows], keys[rows])
     return images, labels
 
 

@@ -25,6 +25,13 @@ def make_source(data: DataConfig) -> Source:
                 train_images_per_class=data.train_images_per_class or 0,
                 val_images_per_class=data.val_images_per_class or 0,
                 seed=data.collection_seed,
+                rotation_degrees=data.rotation,
+                parameter_jitter=data.shape_variation,
+                class_colour=data.class_colour,
+                darker_fraction=data.darker_fraction,
+                clutter=data.clutter,
+                occluded_fraction=data.occluded_fraction,
+                occlusion=data.occlusion,
             )
         )
     root = _root(data)

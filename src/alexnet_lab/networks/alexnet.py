@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alexnet_lab.networks.convolution import Convolution
 from alexnet_lab.networks.geometry import (
     KERNELS_CONV1_TO_CONV5,
     UNITS_FC6_AND_FC7,
@@ -174,7 +173,7 @@ class AlexNet(nn.Module):
             nonlocal seen
             if layer == without:
                 return nn.Sequential(followers(layer))
-            conv = Convolution(seen, counts[layer], kernel_size, stride, padding, groups=groups)
+            conv = nn.Conv2d(seen, counts[layer], kernel_size, stride, padding, groups=groups)
             seen = counts[layer]
             return nn.Sequential(OrderedDict(conv=conv, **followers(layer)))
 

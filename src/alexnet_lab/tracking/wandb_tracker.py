@@ -20,7 +20,7 @@ from alexnet_lab.tracking.predictions import PredictionPictures
 from alexnet_lab.tracking.run_identity import description, of_an_agent, run_id
 from alexnet_lab.tracking.tracker import Tracker
 from alexnet_lab.tracking.wandb_pipe import WandbPipe, packed
-from alexnet_lab.training.run_record import steps_an_epoch
+from alexnet_lab.training.run_record import epochs_between, steps_an_epoch
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class WandbTracker(Tracker):
         self.run, self.folder, self.stop = run, folder, stop
         self.callbacks = [_Start(self), PredictionPictures(self.pictures)]
         self._pipe: WandbPipe | None = None
-        self._steps_an_epoch = 1
+        self._steps_an_epoch = self._steps_a_validation = 1
         self._last_step: dict[str, float] = {}  # the row of an epoch's last step, until its validation is over
         self._finish_seconds = FINISH_SECONDS
 
@@ -51,6 +51,7 @@ class WandbTracker(Tracker):
         if not trainer.is_global_zero:
             return
         self._steps_an_epoch = steps_an_epoch(trainer)
+        self._steps_a_validation = self._steps_an_epoch * epochs_between(trainer)
         parameters = sum(parameter.numel() for parameter in module.parameters())
         if self.run.logger.log_artifacts:
             self._finish_seconds += 4 * parameters / UPLOAD_RATE
@@ -66,9 +67,9 @@ class WandbTracker(Tracker):
         told = {key: value for key, value in values.items() if key not in ("step", "seconds")}  # W&B keeps its own
         # Epochs that have passed, a fraction between two of them: the axis of every curve.
         told["epoch"] = step / self._steps_an_epoch
-        # W&B takes nothing more of a step that it knows when a run goes on. So an epoch's last step waits for the end
-        # of the validation: where that is interrupted, the run that goes on tells of it.
-        if step % self._steps_an_epoch == 0 and "val_loss" not in told:
+        # W&B takes nothing more of a step that it knows when a run goes on. So the last step before a validation waits
+        # for its end: where that is interrupted, the run that goes on tells of it.
+        if step % self._steps_a_validation == 0 and "val_loss" not in told:
             self._last_step = told
             return
         self._tell_last_step(step)

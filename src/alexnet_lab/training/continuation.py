@@ -19,7 +19,7 @@ from alexnet_lab.errors import Preempted, Stopped, UserError
 from alexnet_lab.training.checkpoints import Checkpoints
 from alexnet_lab.training.preemption import Preemption
 from alexnet_lab.training.ranks import Ranks
-from alexnet_lab.training.run_record import RunRecord
+from alexnet_lab.training.run_record import RunRecord, validated
 from alexnet_lab.training.trouble import diverged
 
 
@@ -112,7 +112,7 @@ class Continuation(Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         errors = [epoch["val_top1_error"] for epoch in self.record.history]
-        if errors[-1] < min(errors[:-1], default=2.0):
+        if validated(trainer) and errors[-1] < min(errors[:-1], default=2.0):
             self.checkpoints.mark_best()
         # Lightning would pass over a plateau's step at the end of an epoch that was continued.
         trainer.fit_loop.restarting = False

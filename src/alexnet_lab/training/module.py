@@ -96,8 +96,13 @@ class Classifier(lightning.LightningModule):
         self.log("val_loss", self.val_loss.compute())
         self.log("val_top1_error", 1.0 - self.val_top1.compute(), prog_bar=True)
         self.log("val_top5_error", 1.0 - self.val_top5.compute(), prog_bar=True)
-        for metric in (self.train_loss, self.train_top1, self.val_loss, self.val_top1, self.val_top5):
+        for metric in (self.val_loss, self.val_top1, self.val_top5):
             metric.reset()
+
+    def on_train_epoch_end(self) -> None:
+        # After the epoch's validation, and also where it had none: what is logged is the last epoch's own.
+        self.train_loss.reset()
+        self.train_top1.reset()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = {

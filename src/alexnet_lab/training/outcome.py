@@ -11,7 +11,7 @@ from alexnet_lab.config import RunConfig
 from alexnet_lab.training.checkpoints import Checkpoints
 from alexnet_lab.training.environment import commit, hardware, versions
 from alexnet_lab.training.result import SCHEMA_VERSION, configuration
-from alexnet_lab.training.run_record import RunRecord
+from alexnet_lab.training.run_record import RunRecord, epochs_between
 
 
 def outcome(
@@ -37,7 +37,7 @@ def outcome(
         "metrics": {
             **last,
             "best_val_top1_error": record.history[best]["val_top1_error"],
-            "best_epoch": best + 1,
+            "best_epoch": (best + 1) * epochs_between(trainer),
         },
         "train_images_per_second": record.images_per_second,
         "wall_seconds": record.wall_seconds,

@@ -59,6 +59,12 @@ def set_exceptions(optimizer: SGD, recipe: OptimizationConfig, step: int, steps:
             group["lr"] = rate
 
 
+def epochs_between_validations(epochs: int, validations: int | None) -> int:
+    """The most epochs that divide the run equally and give it no fewer validations than asked for."""
+    most = 1 if validations is None else max(1, epochs // validations)
+    return next(every for every in range(most, 0, -1) if epochs % every == 0)
+
+
 def make_schedules(optimizer: SGD, recipe: OptimizationConfig, steps: int) -> list[LRScheduler]:
     """What sets the learning rate over a run of `steps` optimizer steps; nothing where it stays constant.
 
@@ -76,9 +82,7 @@ def make_schedules(optimizer: SGD, recipe: OptimizationConfig, steps: int) -> li
         lowest = [group["lr"] * factor**recipe.divisions for group in optimizer.param_groups]
         # A rate at its floor is "reduced" by nothing: that ends the divisions after the stated number.
         schedules.append(
-            ReduceLROnPlateau(
-                optimizer, factor=factor, patience=recipe.plateau_patience, min_lr=lowest, threshold=0.0
-            )
+            ReduceLROnPlateau(optimizer, factor=factor, patience=recipe.plateau_patience, min_lr=lowest, threshold=0.0)
         )
     if warmup_steps:
         # It multiplies what the others set, so that a division in the midst of it is kept.

@@ -108,7 +108,7 @@ def _train(
     checkpoints.sync_first = record.sync
     continuation = Continuation(run.trainer, checkpoints, preemption, record, ranks, configuration(run), command)
     record.tell = tracker.row
-    trainer = make_trainer(run.trainer, [record, continuation], checkpoints, tracker, ranks)
+    trainer = make_trainer(run.trainer, run.optim.validations, [record, continuation], checkpoints, tracker, ranks)
     try:
         trainer.fit(classifier, datamodule=data, ckpt_path=checkpoints.folder if continues else None, weights_only=True)
     finally:

@@ -44,6 +44,16 @@ def steps_an_epoch(trainer: lightning.Trainer) -> int:
     return max(1, int(trainer.estimated_stepping_batches) // max(1, trainer.max_epochs or 1))
 
 
+def epochs_between(trainer: lightning.Trainer) -> int:
+    """Epochs from one validation to the next."""
+    return trainer.check_val_every_n_epoch or 1
+
+
+def validated(trainer: lightning.Trainer) -> bool:
+    """Whether the present epoch has a validation at its end."""
+    return (trainer.current_epoch + 1) % epochs_between(trainer) == 0
+
+
 class RunRecord(Callback):
     """Rank zero writes; every rank takes part in averaging the loss.
 
@@ -96,9 +106,9 @@ class RunRecord(Callback):
         self.fit_started = self._tick = time.monotonic()
         if trainer.is_global_zero:
             path = self.folder / "metrics.csv"
-            rows = self._rows_so_far(path, trainer.global_step)
+            rows = self._rows_so_far(path, trainer.global_step, len(self.history) * epochs_between(trainer))
             self._file = GrowingFile(path, rows)
-            if trainer.global_step == (len(self.history) + 1) * steps_an_epoch(trainer):
+            if trainer.global_step == (len(self.history) + 1) * epochs_between(trainer) * steps_an_epoch(trainer):
                 self._tell_again(rows, trainer.global_step)
             self._show(trainer, "training")
 
@@ -129,6 +139,8 @@ class RunRecord(Callback):
             self._show(trainer, "validating")
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        if not validated(trainer):
+            return
         metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
         _finite(metrics["train_loss"] + metrics["val_loss"], trainer.global_step)
         row = {key: metrics[key] for key in EPOCH_METRICS}
@@ -171,7 +183,7 @@ class RunRecord(Callback):
     def _fit_seconds(self) -> float:
         return self.earlier_fit_seconds + time.monotonic() - self.fit_started
 
-    def _rows_so_far(self, path: Path, step: int) -> str:
+    def _rows_so_far(self, path: Path, step: int, epochs: int) -> str:
         """The head of metrics.csv and those of its rows that tell of steps and epochs that are done.
 
         Rows of steps that an interrupted session took after its last checkpoint are left out: they come again.
@@ -184,7 +196,7 @@ class RunRecord(Callback):
             for row in csv.DictReader(whole_lines):
                 with suppress(KeyError, ValueError, TypeError):  # a row that a crash has damaged
                     of_a_step = row["train_loss"] != ""
-                    if int(row["step"]) <= step if of_a_step else int(row["epoch"]) < len(self.history):
+                    if int(row["step"]) <= step if of_a_step else int(row["epoch"]) < epochs:
                         writer.writerow({column: row[column] for column in COLUMNS})
         return text.getvalue()
 

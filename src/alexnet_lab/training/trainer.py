@@ -20,14 +20,24 @@ from alexnet_lab.config import TrainerConfig
 from alexnet_lab.tracking.tracker import Tracker
 from alexnet_lab.training.checkpoints import Checkpoints
 from alexnet_lab.training.ranks import RANK_ZERO, Ranks, cluster_environment
+from alexnet_lab.training.recipe import epochs_between_validations
+from alexnet_lab.training.run_record import validated
 
 log = logging.getLogger(__name__)
 
 
 def make_trainer(
-    choice: TrainerConfig, callbacks: list[Callback], checkpoints: Checkpoints, tracker: Tracker, ranks: Ranks
+    choice: TrainerConfig,
+    validations: int | None,
+    callbacks: list[Callback],
+    checkpoints: Checkpoints,
+    tracker: Tracker,
+    ranks: Ranks,
 ) -> lightning.Trainer:
-    """The trainer for one device or several. The tracker's callbacks come after the others."""
+    """The trainer for one device or several. The tracker's callbacks come after the others.
+
+    validations: about how many a run has; None: one after each epoch.
+    """
     callbacks = [*callbacks, *tracker.callbacks]
     on_screen = choice.progress_bar and sys.stderr.isatty()
     if on_screen:
@@ -51,6 +61,7 @@ def make_trainer(
         strategy=strategy,
         precision=choice.precision,  # type: ignore[arg-type]
         max_epochs=choice.max_epochs,
+        check_val_every_n_epoch=epochs_between_validations(choice.max_epochs, validations),
         deterministic=choice.deterministic,
         callbacks=callbacks,
         plugins=[checkpoints, cluster_environment()],
@@ -99,11 +110,11 @@ class Launcher(_SubprocessScriptLauncher):
 
 
 class EpochLines(Callback):
-    """A line an epoch in the log, where no terminal shows a progress bar."""
+    """A line per validation in the log, where no terminal shows a progress bar."""
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         values = {key: float(value) for key, value in trainer.callback_metrics.items()}
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and validated(trainer):
             log.info(
                 "epoch %d of %d: train loss %.4f, train top-1 error %.2f %%, "
                 "val top-1 error %.2f %%, val top-5 error %.2f %%",
