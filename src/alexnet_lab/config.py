@@ -187,19 +187,19 @@ class DataConfig:
     val_images_per_class: int | None = knob(250, "validation pictures a class (fractals)", minimum=1, maximum=1_000_000)
     collection_seed: int = knob(0, "which collection of fractals", minimum=0, maximum=2**31)
     rotation: float = knob(
-        30.0, "largest turn of a shape, to either side (fractals)", unit="degrees", minimum=0.0, maximum=180.0
+        20.0, "largest turn of a shape, to either side (fractals)", unit="degrees", minimum=0.0, maximum=180.0
     )
     shape_variation: float = knob(
-        0.05, "how far an image's shape differs from its class's, relatively (fractals)", minimum=0.0, maximum=0.5
+        0.03, "how far an image's shape differs from its class's, relatively (fractals)", minimum=0.0, maximum=0.5
     )
     class_colour: float = knob(
-        0.4,
+        0.6,
         "part of a shape's hue that its class decides; 0: colour tells nothing (fractals)",
         minimum=0.0,
         maximum=1.0,
     )
     darker_fraction: float = knob(
-        0.3, "share of images whose shape is darker than the background (fractals)", minimum=0.0, maximum=1.0
+        0.2, "share of images whose shape is darker than the background (fractals)", minimum=0.0, maximum=1.0
     )
     clutter: int = knob(
         0, "smaller shapes of no class behind the shape (fractals)", unit="shapes", minimum=0, maximum=16

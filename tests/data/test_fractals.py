@@ -16,7 +16,9 @@ from numpy._core._multiarray_umath import __cpu_dispatch__
 from alexnet_lab.data.exact_random import derive_keys, random_uniform, rotation
 from alexnet_lab.data.fractal_systems import class_systems
 from alexnet_lab.data.fractals import FractalSettings, FractalSource, render_split
+from alexnet_lab.data.sources import make_source
 from alexnet_lab.errors import UserError
+from test_config import composed
 
 SOURCE = Path(__file__).parents[2] / "src"
 SMALL = FractalSettings(image_size=32, num_classes=5, train_images_per_class=30, val_images_per_class=4)
@@ -80,6 +82,41 @@ def test_a_class_is_the_same_whatever_the_number_of_classes() -> None:
     few, many = class_systems(0, 5), class_systems(0, 60)
     for name in few.__dataclass_fields__:
         assert np.array_equal(getattr(few, name), getattr(many, name)[:5])
+
+
+def test_the_default_data_are_the_default_collection() -> None:
+    """What `data=fractals` asks for is what FractalSettings() describes, and so what benchmarks and pictures show."""
+    source = make_source(composed().data)
+    assert source.settings() == FractalSource(FractalSettings()).settings()
+
+
+def test_a_rectangle_lies_over_a_part_of_the_images() -> None:
+    free, occluded = (FractalSettings(num_classes=2, occluded_fraction=part) for part in (0.0, 0.3))
+    images = [render_split(settings, "train", 0, 200)[0].astype(int) for settings in (free, occluded)]
+    covered = (images[0] != images[1]).any(axis=3).mean(axis=(1, 2))  # share of each image
+    assert 0.2 < (covered > 0).mean() < 0.4
+    assert 0.2 < covered[covered > 0].mean() < 0.8
+    with pytest.raises(UserError, match="occlusion"):
+        FractalSettings(occlusion=-1.0)
+
+
+def test_clutter_lies_behind_the_shape_and_is_no_class() -> None:
+    plain, cluttered = (
+        render_split(FractalSettings(num_classes=2, clutter=shapes, occluded_fraction=0), "train", 0, 50)[0]
+        for shapes in (0, 3)
+    )
+    changed = (plain != cluttered).any(axis=3).mean(axis=(1, 2))
+    assert changed.min() > 0.02
+    assert changed.max() < 0.8
+
+
+def test_a_class_may_have_a_hue_of_its_own() -> None:
+    for part, least, most in ((0.0, 0.8, 1.0), (1.0, 0.0, 0.7)):
+        settings = FractalSettings(image_size=32, class_colour=part, darker_fraction=0, occluded_fraction=0)
+        images, labels = render_split(settings, "train", 0, 400)
+        pixels = images.astype(np.float64).reshape(400, 32, 32, 3)
+        hue = (pixels - pixels.mean(axis=3, keepdims=True))[:, 8:24, 8:24].mean(axis=(1, 2))
+        assert least <= nearest_mean_error(hue, labels) <= most
 
 
 def test_every_stretch_of_a_split_is_balanced() -> None:
