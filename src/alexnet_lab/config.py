@@ -153,6 +153,7 @@ class DataConfig:
             "fractals",
             "digits",
             "cifar10",
+            "fashion_mnist",
             "imagenette",
             "imagewoof",
             "tiny_imagenet",
@@ -171,7 +172,10 @@ class DataConfig:
     url: str | None = knob(None, "address of a folder to fetch published archives from, instead of their publishers'")
     classes: list[str] = knob([], "classes to take, by name or in words; []: all (collections of picture files)")
     train_fraction: float = knob(
-        1.0, "share of each class's training pictures to take (collections of picture files)", minimum=1e-6, maximum=1.0
+        1.0,
+        "share of each class's training images to take (collections of image files, fashion_mnist)",
+        minimum=1e-6,
+        maximum=1.0,
     )
     val_fraction: float = knob(
         0.2,

@@ -18,7 +18,7 @@ from alexnet_lab.errors import UserError
 from alexnet_lab.networks.geometry import feature_map_sizes, scaled_kernels, stem_edges
 
 UNLIMITED = float("inf")
-FETCHED = ("cifar10", "imagenette", "imagewoof", "tiny_imagenet")  # where data.root does not hold them
+FETCHED = ("cifar10", "fashion_mnist", "imagenette", "imagewoof", "tiny_imagenet")  # where data.root does not hold them
 OF_FILES = ("imagenette", "imagewoof", "tiny_imagenet", "imagenet", "folder")  # collections of picture files
 NETWORKS_WITH_CONV1 = ("alexnet", "lenet5", "cifar10_net")  # whose first layer is named as the paper names it
 SMALLEST_INPUT = {"lenet5": 12, "cifar10_net": 8}  # pixels; torchvision's networks divide the side by 32
@@ -212,9 +212,9 @@ def _check_selection(data: DataConfig) -> None:
     """A knob that the source does not have would otherwise be ignored without a word."""
     for key, sources in (
         ("classes", OF_FILES),
-        ("train_fraction", OF_FILES),
+        ("train_fraction", (*OF_FILES, "fashion_mnist")),
         ("val_fraction", (*OF_FILES, "digits")),
-        ("split_seed", (*OF_FILES, "digits")),
+        ("split_seed", (*OF_FILES, "digits", "fashion_mnist")),
         ("layout", ("imagenet", "folder")),
         ("url", FETCHED),
     ):

@@ -43,6 +43,7 @@ class Archive:
 
 
 _FASTAI = "https://s3.amazonaws.com/fast-ai-imageclas"
+_ZALANDO = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
 ARCHIVES = {
     archive.name: archive
     for archive in (
@@ -54,6 +55,10 @@ ARCHIVES = {
         Archive("imagewoof2-160.tgz", _FASTAI, "3d200a7be99704a0d7509be2a9fbfe15"),
         Archive("cifar-10-python.tar.gz", "https://www.cs.toronto.edu/~kriz", "c58f30108f718f92721af3b95e74349a"),
         Archive("tiny-imagenet-200.zip", "http://cs231n.stanford.edu", "90528d7ca1a48142e341f4ef8d21d0de"),
+        Archive("train-images-idx3-ubyte.gz", _ZALANDO, "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+        Archive("train-labels-idx1-ubyte.gz", _ZALANDO, "25c81989df183df01b3e8a0aad5dffbe"),
+        Archive("t10k-images-idx3-ubyte.gz", _ZALANDO, "bef4ecab320f06d8554ea6380940ec79"),
+        Archive("t10k-labels-idx1-ubyte.gz", _ZALANDO, "bb300cfdad3c16e7a12a480ee83cd310"),
         # These three are not to be had without an account: they are here for verify-archives.
         Archive("ILSVRC2012_img_train.tar", "", "1d675b47d978889d74fa0da5fadfb00e"),
         Archive("ILSVRC2012_img_val.tar", "", "29b22e2961454d5413ddabcf34fc5622"),

@@ -44,6 +44,10 @@ def make_source(data: DataConfig) -> Source:
         from alexnet_lab.data.cifar10 import Cifar10Source
 
         return Cifar10Source(root, data.image_size, data.url)
+    if data.source == "fashion_mnist":
+        from alexnet_lab.data.fashion_mnist import FashionMnistSource
+
+        return FashionMnistSource(root, data.image_size, data.train_fraction, data.split_seed, data.url)
     from alexnet_lab.data.layouts.detect import find_layout
     from alexnet_lab.data.layouts.published import PublishedLayout
     from alexnet_lab.data.picture_source import PictureSource, Selection
@@ -59,13 +63,17 @@ def make_source(data: DataConfig) -> Source:
 
 def check_at_hand(data: DataConfig, source: Source) -> None:
     """Raise UserError where a published collection is neither prepared, nor there, nor to be fetched from here."""
-    published = data.source in ("cifar10", *PUBLISHED)
+    published = data.source in ("cifar10", "fashion_mnist", *PUBLISHED)
     if not published or store_path(Path(data.store_root), source, data.packing).exists():
         return
     if data.source == "cifar10":
         from alexnet_lab.data import cifar10
 
         archive = cifar10.missing(_root(data))
+    elif data.source == "fashion_mnist":
+        from alexnet_lab.data import fashion_mnist
+
+        archive = fashion_mnist.missing(_root(data))
     else:
         from alexnet_lab.data.layouts.published import PublishedLayout
 
