@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import zlib
 from pathlib import Path
 from typing import Any
@@ -75,7 +74,7 @@ class FashionMnistSource(ArraySource):
         return f"{', '.join(changed)} changed" if changed else None
 
     def load(self) -> Arrays:
-        arrays = {}
+        arrays: Arrays = {}
         for split, names in FILES.items():
             files = [_file(self.root, name) or fetch(f"{name}.gz", self.root, self._url) for name in names]
             images, labels = _array(files[0], 3), _array(files[1], 1)
@@ -86,9 +85,9 @@ class FashionMnistSource(ArraySource):
             if len(labels) and labels.max() >= len(self.class_names):
                 raise UserError(f"{files[1]}: has the label {labels.max()}; Fashion-MNIST has 0 to 9")
             arrays[split] = (np.repeat(images[..., np.newaxis], 3, axis=-1), labels.astype(np.int64))
-        images, labels = arrays["train"]
-        taken = self._taken(labels)
-        return {"train": (images[taken], labels[taken]), "val": arrays["val"]}
+        train_images, train_labels = arrays["train"]
+        taken = self._taken(train_labels)
+        return {"train": (train_images[taken], train_labels[taken]), "val": arrays["val"]}
 
     def _taken(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which training photographs are: the same share of each class."""
@@ -111,9 +110,8 @@ def _array(file: Path, dimensions: int) -> NDArray[np.uint8]:
         raise UserError(f"{file}: is no idx file of bytes in {dimensions} dimensions; fetch it again")
     shape = np.frombuffer(content, ">u4", dimensions, 4).astype(object)  # whole numbers that cannot overflow
     if len(content) - head != np.prod(shape):
-        raise UserError(
-            f"{file}: says that it holds {' x '.join(map(str, shape))} bytes and has {len(content) - head}; fetch it again"
-        )
+        said = " x ".join(map(str, shape))
+        raise UserError(f"{file}: says that it holds {said} bytes and has {len(content) - head}; fetch it again")
     return np.frombuffer(content, np.uint8, offset=head).reshape(tuple(shape))
 
 
@@ -121,7 +119,7 @@ def _content(file: Path) -> bytes:
     with file.open("rb") as raw:
         is_compressed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
-        stream: io.BufferedIOBase = gzip.open(raw) if is_compressed else raw  # type: ignore[assignment]
+        stream = gzip.GzipFile(fileobj=raw) if is_compressed else raw
         content = stream.read(LARGEST + 1)
     if len(content) > LARGEST:
         raise OSError(f"its content is larger than {LARGEST} bytes")
