@@ -55,7 +55,7 @@ class Store:
 
     @property
     def identity(self) -> str:
-        """What the store holds, as 64 hexadecimal digits: equal for the same pixels, labels, class names and mean image.
+        """What the store holds, as 64 hexadecimal digits: equal for equal pixels, labels, class names and means.
 
         Where and from which files it was prepared is no part of it. Of the manifest alone: nothing else is read.
         """

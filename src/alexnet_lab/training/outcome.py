@@ -17,12 +17,16 @@ from alexnet_lab.training.run_record import RunRecord, epochs_between
 def outcome(
     run: RunConfig,
     network: nn.Module,
+    images: dict[str, Any],
     record: RunRecord,
     checkpoints: Checkpoints,
     trainer: lightning.Trainer,
     overrides: list[str],
 ) -> dict[str, Any]:
-    """Configuration, metrics, and what was spent; errors are fractions, times are seconds over all sessions."""
+    """Configuration, metrics, and what was spent; errors are fractions, times are seconds over all sessions.
+
+    images: same_images.facts of the store.
+    """
     last = record.history[-1]
     best = min(range(len(record.history)), key=lambda epoch: record.history[epoch]["val_top1_error"])
     return {
@@ -32,6 +36,7 @@ def outcome(
         "seed": run.seed,
         "sweep": run.sweep,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "images": images,
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
         "metrics": {
