@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ from alexnet_lab.weights.exporting import FORMATS, plain_state_dict
 from alexnet_lab.weights.run_folder import load_run
 from conftest import SOURCE, one_thread
 
+RUN_OF_VERSION_1 = SOURCE.parent / "tests" / "training" / "run_of_version_1"
 DOCUMENT = SOURCE.parent / "docs" / "weights.md"
 ALEXNETS = {
     "mini": {},
@@ -78,11 +80,17 @@ def test_a_run_comes_out_as_it_was_validated(program, small, tmp_path: Path) -> 
     for name, tensor in load_run(folder, "last").network.state_dict().items():
         assert torch.equal(tensor, state[f"network.{name}"])
 
-    # Without the pictures: a warning, and the weights alone.
-    run.data.store_root = "moved"
-    OmegaConf.save(run, folder / "config.yaml")
+    # Without the images it is the same: what a run has to know of them it keeps.
+    shutil.rmtree(stores)
     alone = load_run(folder)
-    assert (alone.pixel_mean, alone.class_names) == (None, None)
+    assert alone.class_names == exported.class_names
+    assert torch.equal(alone.pixel_mean, exported.pixel_mean)
+
+
+def test_a_run_of_a_version_that_kept_no_mean_and_no_names_is_exported_without(caplog) -> None:
+    trained = load_run(RUN_OF_VERSION_1, "last")
+    assert (trained.pixel_mean, trained.class_names, trained.num_classes) == (None, None, 6)
+    assert "a version wrote it that kept no mean and no class names; they are left out" in caplog.text
 
 
 @pytest.mark.parametrize("name", ALEXNETS)
