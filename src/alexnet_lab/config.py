@@ -47,8 +47,10 @@ def knob(
 class ModelConfig:
     """The network: what the paper's section 3 chooses, and what the original program chose."""
 
-    name: str = knob("mini", "the preset's name, for tables and logs")
-    architecture: str = knob("alexnet", "which network the other knobs describe", choices=tuple(ARCHITECTURES))
+    name: str = knob("mini", "the preset's name, for tables and logs; model=NAME chooses it, it cannot be set")
+    architecture: str = knob(
+        "alexnet", "which network the other knobs describe; the preset's", choices=tuple(ARCHITECTURES)
+    )
     towers: int = knob(2, "independent halves of the convolutional layers (section 3.2)", choices=(1, 2))
     communicating: bool = knob(True, "towers see each other at conv3 and fc6 (false: joined at fc8 alone)")
     half_kernels: bool = knob(
@@ -246,7 +248,7 @@ class DataConfig:
 class OptimizationConfig:
     """The recipe (section 5): v = 0.9 v - lr (gradient + decay w); w += v."""
 
-    name: str = knob("mini", "the preset's name, for tables and logs")
+    name: str = knob("mini", "the preset's name, for tables and logs; optim=NAME chooses it, it cannot be set")
     learning_rate: float = knob(0.01, "of the weights", minimum=0.0, maximum=100.0)
     bias_learning_rate_factor: float = knob(
         2.0, "the biases' learning rate over the weights'", minimum=0.0, maximum=1000.0
