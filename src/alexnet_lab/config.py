@@ -278,7 +278,11 @@ class OptimizationConfig:
         [], "where the learning rate is divided, as fractions of the run", minimum=0.0, maximum=1.0
     )
     plateau_patience: int = knob(
-        3, "epochs without a better validation error before a division", unit="epochs", minimum=0, maximum=100_000
+        3,
+        "epochs without a better validation error that pass before the next one divides; 3: the fourth divides",
+        unit="epochs",
+        minimum=0,
+        maximum=100_000,
     )
     divisor: float = knob(10.0, "what the learning rate is divided by", minimum=1.0, maximum=1e6)
     divisions: int = knob(3, "how often a plateau may divide it", minimum=0, maximum=100)

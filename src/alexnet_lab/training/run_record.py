@@ -58,7 +58,8 @@ class RunRecord(Callback):
     """Rank zero writes; every rank takes part in averaging the loss.
 
     metrics.csv: a row for each of the first 50 steps and each `every`-th step (train_loss is the mean over
-    the global batch), and a row at the end of each epoch. Steps count from 1, epochs from 0.
+    the global batch, learning_rate that of the weights in this step), and a row at the end of each epoch.
+    Steps count from 1, epochs from 0.
     progress.json, at most once a second, is for whoever watches.
     """
 
@@ -72,7 +73,7 @@ class RunRecord(Callback):
         self.images = 0
         self.history: list[dict[str, float]] = []
         self._file: GrowingFile | None = None
-        self._shown = self._tick = 0.0
+        self._shown = self._tick = self._rate = 0.0
 
     @property
     def images_per_second(self) -> float:
@@ -115,6 +116,11 @@ class RunRecord(Callback):
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self._tick = time.monotonic()
 
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._rate = trainer.optimizers[0].param_groups[0]["lr"]  # when the step has ended it is the next one's
+
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -122,8 +128,7 @@ class RunRecord(Callback):
         if step <= STEPS_ALL_RECORDED or step % self.every == 0:
             loss = trainer.strategy.reduce(outputs["loss"].detach(), reduce_op="mean")
             value = _finite(float(loss), step)
-            rate = trainer.optimizers[0].param_groups[0]["lr"]
-            self._row(epoch=trainer.current_epoch, step=step, train_loss=value, learning_rate=rate)
+            self._row(epoch=trainer.current_epoch, step=step, train_loss=value, learning_rate=self._rate)
             self._warn_if_stuck(step, value)
         if trainer.device_ids and pl_module.device.type == "cuda" and batch_idx + 1 == trainer.num_training_batches:
             torch.cuda.synchronize()
