@@ -306,7 +306,9 @@ class TrainerConfig:
     devices: int = knob(1, "devices of one machine that share a run", minimum=1, maximum=1024)
     num_nodes: int = knob(1, "machines that share a run", minimum=1, maximum=4096)
     strategy: str = knob("auto", "how devices share the work", choices=("auto", "ddp"))
-    precision: str = knob("32-true", "arithmetic", choices=("32-true", "16-mixed", "bf16-mixed"))
+    precision: str = knob(
+        "32-true", "arithmetic of training; validation is in float32", choices=("32-true", "16-mixed", "bf16-mixed")
+    )
     max_epochs: int = knob(1, "passes over the training set", unit="epochs", minimum=1, maximum=100_000)
     deterministic: bool = knob(False, "only algorithms that give the same bits each time")
     log_every_n_steps: int = knob(
