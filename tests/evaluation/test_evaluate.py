@@ -128,7 +128,7 @@ def test_what_cannot_be_evaluated_is_refused_in_one_line(
     with pytest.raises(UserError, match="tells 7 classes apart, the pictures have 6"):
         load_members([other], "last", {})
     (other / "config.yaml").write_text(config.replace("collection_seed: 0", "collection_seed: 1"))
-    with pytest.raises(UserError, match="was trained on other images than are in"):
+    with pytest.raises(UserError, match="was validated on other pictures than"):
         load_members([runs[0], other], "last", {})
 
 
