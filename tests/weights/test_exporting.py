@@ -21,6 +21,7 @@ from random_networks import logits, pixels, trained
 from torch.testing import assert_close
 
 from alexnet_lab.errors import UserError
+from alexnet_lab.evaluation.views import places, probabilities
 from alexnet_lab.weights import safetensors_file, whole_file
 from alexnet_lab.weights.exporting import FORMATS, plain_state_dict
 from alexnet_lab.weights.run_folder import load_run
@@ -100,14 +101,33 @@ def test_onnxruntime_says_the_same(name: str, tmp_path: Path) -> None:
     FORMATS["onnx"](network, tmp_path / "network.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "network.onnx", providers=["CPUExecutionProvider"])
     for number in (1, 3):
-        x = pixels(network.model.input_size, number) - 110
-        expected = logits(network.network, x)
+        x = pixels(network.model.input_size, number)
+        expected = logits(network.network, x - network.pixel_mean[:, None, None])
         assert expected.std() > 0.1
         [found] = session.run(["logits"], {"images": x.numpy()})
         assert_close(torch.from_numpy(found), expected, rtol=0, atol=1e-4)
     metadata = session.get_modelmeta().custom_metadata_map
-    assert json.loads(metadata["pixel_mean"]) == [120.0, 115.0, 100.0]
+    side = network.model.input_size
+    assert metadata["images"] == f"RGB on 0..255, the centre {side} x {side} of an image"
     assert json.loads(metadata["alexnet_lab"])["model"] == dataclasses.asdict(network.model)
+
+
+def test_an_onnx_file_subtracts_the_mean_image_as_an_evaluation_does(tmp_path: Path) -> None:
+    """A mean that differs from place to place: its channels' means would not do."""
+    mini = trained("mini")
+    mean = 255 * torch.rand(64, 64, 3, generator=torch.Generator().manual_seed(0))
+    FORMATS["onnx"](dataclasses.replace(mini, pixel_mean=mean), tmp_path / "mini.onnx")
+    images = pixels(64).permute(0, 2, 3, 1).round().to(torch.uint8)
+    [centre] = places("centre", 64, 48)
+    expected = probabilities(mini.network, images, mean, 48, [centre])
+    session = onnxruntime.InferenceSession(tmp_path / "mini.onnx", providers=["CPUExecutionProvider"])
+    crops = images[:, 8:56, 8:56].permute(0, 3, 1, 2).float()
+    [found] = session.run(["logits"], {"images": crops.numpy()})
+    assert_close(torch.from_numpy(found).double().softmax(1), expected.detach(), rtol=0, atol=1e-5)
+
+    FORMATS["onnx"](mini, tmp_path / "unknown.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "unknown.onnx", providers=["CPUExecutionProvider"])
+    assert "minus the mean of the training images" in session.get_modelmeta().custom_metadata_map["images"]
 
 
 def test_ten_documented_lines_read_the_state_dict_without_this_project(tmp_path: Path) -> None:
