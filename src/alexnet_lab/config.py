@@ -77,7 +77,9 @@ class ModelConfig:
     )
     lrn: bool = knob(True, "normalize across kernels (section 3.3)")
     lrn_layers: list[int] = knob([1, 2], "convolutions that lrn follows, 1 to 5; [] is lrn=false", minimum=1, maximum=5)
-    lrn_per_tower: bool = knob(True, "no window leaves its tower (false: over all kernels, as Caffe does)")
+    lrn_per_tower: bool = knob(
+        True, "no window leaves its tower (false: over all kernels, as Caffe does, where the towers communicate)"
+    )
     lrn_size: int = knob(5, "neighbouring kernels in one window", unit="kernels", minimum=1, maximum=255)
     lrn_alpha: float = knob(
         1e-4, "scale of the summed squares; lrn_alpha_convention says how", minimum=0.0, maximum=100.0
