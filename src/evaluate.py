@@ -6,7 +6,8 @@ python src/evaluate.py run=[A,B,C] views=ten-crop      an ensemble: softmax aver
 
 checkpoint=last|best   best is that of the lowest validation error; last (the default) is what result.json reports
 devices=2              share the pictures among devices; accelerator=auto|cpu|gpu says which kind
-data.root=DIR          where the pictures are now, if they have moved; data.store_root=DIR likewise
+data.root=DIR          where the pictures are now, if they have moved, or others of the same classes, by name;
+                       data.store_root=DIR likewise
 out=DIR                where the files go; else RUN/evaluation/, of several runs runs/ensembles/
 """
 
@@ -55,6 +56,7 @@ def evaluate() -> None:
     from alexnet_lab.evaluation import evaluator, report  # here, because torch takes seconds to load
     from alexnet_lab.evaluation.members import load_members
     from alexnet_lab.training.environment import commit, hardware, versions
+    from alexnet_lab.training.same_images import facts
 
     started = time.monotonic()
     members, store = load_members(runs, checkpoint, moved, devices)
@@ -62,6 +64,7 @@ def evaluate() -> None:
     if not is_first:
         return
     about = {"views": views, "checkpoint": checkpoint, "pictures_of": str(store.path), "devices": devices}
+    about |= {"images": facts(store)}
     about |= {"seconds": time.monotonic() - started, "hardware": hardware(), "versions": versions(), "commit": commit()}
     report.write(folder, counts, runs, store.class_names, about)
     report.show(counts, runs, views, checkpoint)

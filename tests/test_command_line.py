@@ -26,6 +26,10 @@ WRONG = {
     "trainer.precision=64-true": "must be one of 32-true, 16-mixed, bf16-mixed",
     "~model": "is not available here",
     "model.name=${oc.env:HOME}": "model.name",
+    "model.name=resnet50 optim.name=adamw": "model.name: comes with the preset and is no option; choose model=NAME",
+    "++optim.name=adamw": "optim.name: comes with the preset and is no option; choose optim=NAME",
+    "+model={architecture:resnet18}": "model.architecture: comes with the preset and is no option",
+    "-m model.name=a,b": "model.name: comes with the preset",
     "hydra.callbacks.door=null": "is not available here",
     "-m seed=range(0,1000000000)": "a sweep has from 1 to 10000",
     "--resume": "unrecognized arguments",
@@ -86,6 +90,15 @@ def test_a_mistake_is_one_line_and_leaves_nothing(arguments: str, program, tmp_p
     assert WRONG[arguments] in lines[0]
     assert answer.stdout == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_preset_of_ones_own_is_called_as_its_file_is(program, tmp_path: Path) -> None:
+    (tmp_path / "my" / "model").mkdir(parents=True)
+    preset = "defaults: [schema, _self_]\nname: resnet50\narchitecture: lenet5\ninput_size: 32\nstored_size: 32\n"
+    (tmp_path / "my" / "model" / "mine.yaml").write_text(preset)
+    answer = program("train.py", "--config-dir", "my", "model=mine")
+    assert answer.returncode == 2
+    assert "model.name=resnet50: the preset is called mine; name it so in its file" in answer.stderr
 
 
 def test_a_folder_that_may_not_be_written_is_named(program, tmp_path: Path) -> None:

@@ -47,8 +47,10 @@ def knob(
 class ModelConfig:
     """The network: what the paper's section 3 chooses, and what the original program chose."""
 
-    name: str = knob("mini", "the preset's name, for tables and logs")
-    architecture: str = knob("alexnet", "which network the other knobs describe", choices=tuple(ARCHITECTURES))
+    name: str = knob("mini", "the preset's name, for tables and logs; model=NAME chooses it, it cannot be set")
+    architecture: str = knob(
+        "alexnet", "which network the other knobs describe; the preset's", choices=tuple(ARCHITECTURES)
+    )
     towers: int = knob(2, "independent halves of the convolutional layers (section 3.2)", choices=(1, 2))
     communicating: bool = knob(True, "towers see each other at conv3 and fc6 (false: joined at fc8 alone)")
     half_kernels: bool = knob(
@@ -75,7 +77,9 @@ class ModelConfig:
     )
     lrn: bool = knob(True, "normalize across kernels (section 3.3)")
     lrn_layers: list[int] = knob([1, 2], "convolutions that lrn follows, 1 to 5; [] is lrn=false", minimum=1, maximum=5)
-    lrn_per_tower: bool = knob(True, "no window leaves its tower (false: over all kernels, as Caffe does)")
+    lrn_per_tower: bool = knob(
+        True, "no window leaves its tower (false: over all kernels, as Caffe does, where the towers communicate)"
+    )
     lrn_size: int = knob(5, "neighbouring kernels in one window", unit="kernels", minimum=1, maximum=255)
     lrn_alpha: float = knob(
         1e-4, "scale of the summed squares; lrn_alpha_convention says how", minimum=0.0, maximum=100.0
@@ -250,7 +254,7 @@ class DataConfig:
 class OptimizationConfig:
     """The recipe (section 5): v = 0.9 v - lr (gradient + decay w); w += v."""
 
-    name: str = knob("mini", "the preset's name, for tables and logs")
+    name: str = knob("mini", "the preset's name, for tables and logs; optim=NAME chooses it, it cannot be set")
     learning_rate: float = knob(0.01, "of the weights", minimum=0.0, maximum=100.0)
     bias_learning_rate_factor: float = knob(
         2.0, "the biases' learning rate over the weights'", minimum=0.0, maximum=1000.0
@@ -280,7 +284,11 @@ class OptimizationConfig:
         [], "where the learning rate is divided, as fractions of the run", minimum=0.0, maximum=1.0
     )
     plateau_patience: int = knob(
-        3, "epochs without a better validation error before a division", unit="epochs", minimum=0, maximum=100_000
+        3,
+        "epochs without a better validation error that pass before the next one divides; 3: the fourth divides",
+        unit="epochs",
+        minimum=0,
+        maximum=100_000,
     )
     divisor: float = knob(10.0, "what the learning rate is divided by", minimum=1.0, maximum=1e6)
     divisions: int = knob(3, "how often a plateau may divide it", minimum=0, maximum=100)
@@ -304,7 +312,9 @@ class TrainerConfig:
     devices: int = knob(1, "devices of one machine that share a run", minimum=1, maximum=1024)
     num_nodes: int = knob(1, "machines that share a run", minimum=1, maximum=4096)
     strategy: str = knob("auto", "how devices share the work", choices=("auto", "ddp"))
-    precision: str = knob("32-true", "arithmetic", choices=("32-true", "16-mixed", "bf16-mixed"))
+    precision: str = knob(
+        "32-true", "arithmetic of training; validation is in float32", choices=("32-true", "16-mixed", "bf16-mixed")
+    )
     max_epochs: int = knob(1, "passes over the training set", unit="epochs", minimum=1, maximum=100_000)
     deterministic: bool = knob(False, "only algorithms that give the same bits each time")
     log_every_n_steps: int = knob(

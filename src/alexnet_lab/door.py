@@ -7,12 +7,12 @@ import dataclasses
 import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from alexnet_lab import command_line
 from alexnet_lab.config import GROUPS, RunConfig, TrainerConfig
@@ -30,6 +30,7 @@ FEWEST_CPU_PROCESSES = 8
 # Weights, gradients, their sum in the making, velocity; and four files at most: last, the one before, best, a new one.
 BYTES_IN_MEMORY, BYTES_ON_DISK = 4 * 4, 4 * 2 * 4  # a parameter
 CLASSES_IF_UNKNOWN = 1000
+LABELS = {"model": ("name", "architecture"), "optim": ("name",)}  # by which results and tables tell presets apart
 
 
 class DoorCheck(Callback):
@@ -71,8 +72,11 @@ def check_job(config: DictConfig, folder: Path = RUNS) -> RunConfig:
     own = copy.deepcopy(config)
     with open_dict(own):
         del own["hydra"]
+    overrides: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+    _check_labels(overrides)
     run = typed(own)
-    _check_switches(config.hydra.overrides.task)
+    _check_switches(overrides)
+    _check_presets(run, config.hydra.runtime.choices)
     check_machine(run, folder)
     return run
 
@@ -86,6 +90,25 @@ def _check_switches(overrides: Iterable[str]) -> None:
             fields = dataclasses.fields(GROUPS[group]) if group in GROUPS else ()
             if any(item.name == name and item.type == "bool" for item in fields):
                 raise UserError(f"{key}={value}: must be true or false")
+
+
+def _check_labels(overrides: Iterable[str]) -> None:
+    """Refuse to set what a run is called by in results and tables: it comes with what the run is."""
+    for text in overrides:
+        key, _, value = text.lstrip("+").partition("=")
+        group, _, name = key.partition(".")
+        words = [name] if name else re.findall(r"\w+(?=['\"]?\s*:)", value)  # of +model={name: mini}
+        for label in LABELS.get(group, ()):
+            if label in words:
+                raise UserError(f"{group}.{label}: comes with the preset and is no option; choose {group}=NAME")
+
+
+def _check_presets(run: RunConfig, choices: Mapping[str, Any]) -> None:
+    """A preset of somebody's own, in another folder of configurations, is called as its file is."""
+    for group in LABELS:
+        chosen, name = choices.get(group), getattr(run, group).name
+        if chosen is not None and name != chosen:
+            raise UserError(f"{group}.name={name}: the preset is called {chosen}; name it so in its file")
 
 
 def check_machine(run: RunConfig, folder: Path = RUNS) -> None:

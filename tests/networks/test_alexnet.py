@@ -83,7 +83,8 @@ def test_every_combination_of_variants_trains(order: str, activation: str) -> No
 def test_towers_meet_where_the_paper_says() -> None:
     """What the first tower's pictures of conv2 depend on, and what those of conv3 do."""
     for communicating, meets in ((True, True), (False, False)):
-        network = AlexNet(10, **MINI, communicating=communicating, dropout=0.0)
+        # Windows over all kernels, as Caffe has them, do not connect towers that must not communicate.
+        network = AlexNet(10, **MINI, communicating=communicating, lrn_per_tower=communicating, dropout=0.0)
         x = torch.randn(2, 3, 48, 48)
         first = network.conv1(network.stem_edge(x))
         half = first.shape[1] // 2

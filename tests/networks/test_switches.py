@@ -97,6 +97,8 @@ def test_alphas_conventions_differ_by_the_window() -> None:
 def test_windows_stay_in_their_tower_unless_asked() -> None:
     assert AlexNet(6, **MINI).conv1.lrn.constants.groups == 2
     assert AlexNet(6, **MINI, lrn_per_tower=False).conv1.lrn.constants.groups == 1
+    # Towers that never communicate do not by way of a window either.
+    assert AlexNet(6, **MINI, lrn_per_tower=False, communicating=False).conv1.lrn.constants.groups == 2
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from continued_runs import STEPS, outcome, signal_at, tiny, train_until_done
 
 from alexnet_lab.errors import Preempted, UserError
 from alexnet_lab.files import write_json
-from alexnet_lab.training import checkpoints, run
+from alexnet_lab.training import checkpoints, environment, run
 from alexnet_lab.training.module import Classifier
 from alexnet_lab.training.run import train
 
@@ -201,6 +201,26 @@ def test_other_settings_are_refused_and_a_complete_run_is_left_alone(
     monkeypatch.setattr(Classifier, "training_step", None)  # nothing is trained
     train(tiny(store_root, "trainer.checkpoint_minutes=5"), tmp_path, [])
     assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")} == before
+
+
+def test_a_run_that_goes_on_with_other_code_or_threads_says_so(store_root: Path, tmp_path: Path, monkeypatch, caplog):
+    with monkeypatch.context() as patch:
+        patch.setattr(environment, "commit", lambda: "a" * 40)
+        signal_at(patch, "training_step", lambda module: module.trainer.global_step == 8)
+        with pytest.raises(Preempted):
+            train(tiny(store_root), tmp_path, [])
+    assert "computed otherwise" not in caplog.text
+    monkeypatch.setattr(environment, "commit", lambda: "b" * 40)
+    torch.set_num_threads(2)  # the fixture sets it back
+    train_until_done(tiny(store_root), tmp_path)
+    result = json.loads((tmp_path / "result.json").read_text())
+    told = [(part["from_step"], part["commit"][0], part["threads"]) for part in result["parts"]]
+    assert told == [(0, "a", 1), (9, "b", 2)]
+    assert result["commit"] == "b" * 40
+    assert (
+        "from step 9 on this run is computed otherwise than before, so its bits may differ: commit bbb" in caplog.text
+    )
+    assert "threads 2, not 1" in caplog.text
 
 
 @pytest.mark.gpu

@@ -133,6 +133,18 @@ def test_a_plateau_divides_three_times_and_no_more() -> None:
     assert seen[5] == 0.001
 
 
+@pytest.mark.parametrize(("rate", "divisions"), [(1e-6, 3), (0.01, 8)])
+def test_a_plateau_divides_small_rates_too(rate: float, divisions: int) -> None:
+    recipe = OptimizationConfig(learning_rate=rate, schedule="plateau", plateau_patience=0, divisions=divisions)
+    optimizer = make_optimizer(nn.Linear(2, 2), recipe)
+    [schedule] = make_schedules(optimizer, recipe, 100)
+    for error in [0.7] * 30:
+        schedule.step(error)
+    weights, biases = (group["lr"] for group in optimizer.param_groups)
+    assert weights == pytest.approx(rate / 10**divisions)
+    assert biases == pytest.approx(2 * weights)
+
+
 def test_constant_stays() -> None:
     assert set(rates(OptimizationConfig(schedule="constant"), 10)) == {0.01}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,11 +21,13 @@ from random_networks import logits, pixels, trained
 from torch.testing import assert_close
 
 from alexnet_lab.errors import UserError
+from alexnet_lab.evaluation.views import places, probabilities
 from alexnet_lab.weights import safetensors_file, whole_file
 from alexnet_lab.weights.exporting import FORMATS, plain_state_dict
 from alexnet_lab.weights.run_folder import load_run
 from conftest import SOURCE, one_thread
 
+RUN_OF_VERSION_1 = SOURCE.parent / "tests" / "training" / "run_of_version_1"
 DOCUMENT = SOURCE.parent / "docs" / "weights.md"
 ALEXNETS = {
     "mini": {},
@@ -78,11 +81,17 @@ def test_a_run_comes_out_as_it_was_validated(program, small, tmp_path: Path) -> 
     for name, tensor in load_run(folder, "last").network.state_dict().items():
         assert torch.equal(tensor, state[f"network.{name}"])
 
-    # Without the pictures: a warning, and the weights alone.
-    run.data.store_root = "moved"
-    OmegaConf.save(run, folder / "config.yaml")
+    # Without the images it is the same: what a run has to know of them it keeps.
+    shutil.rmtree(stores)
     alone = load_run(folder)
-    assert (alone.pixel_mean, alone.class_names) == (None, None)
+    assert alone.class_names == exported.class_names
+    assert torch.equal(alone.pixel_mean, exported.pixel_mean)
+
+
+def test_a_run_of_a_version_that_kept_no_mean_and_no_names_is_exported_without(caplog) -> None:
+    trained = load_run(RUN_OF_VERSION_1, "last")
+    assert (trained.pixel_mean, trained.class_names, trained.num_classes) == (None, None, 6)
+    assert "a version wrote it that kept no mean and no class names; they are left out" in caplog.text
 
 
 @pytest.mark.parametrize("name", ALEXNETS)
@@ -92,14 +101,33 @@ def test_onnxruntime_says_the_same(name: str, tmp_path: Path) -> None:
     FORMATS["onnx"](network, tmp_path / "network.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "network.onnx", providers=["CPUExecutionProvider"])
     for number in (1, 3):
-        x = pixels(network.model.input_size, number) - 110
-        expected = logits(network.network, x)
+        x = pixels(network.model.input_size, number)
+        expected = logits(network.network, x - network.pixel_mean[:, None, None])
         assert expected.std() > 0.1
         [found] = session.run(["logits"], {"images": x.numpy()})
         assert_close(torch.from_numpy(found), expected, rtol=0, atol=1e-4)
     metadata = session.get_modelmeta().custom_metadata_map
-    assert json.loads(metadata["pixel_mean"]) == [120.0, 115.0, 100.0]
+    side = network.model.input_size
+    assert metadata["images"] == f"RGB on 0..255, the centre {side} x {side} of an image"
     assert json.loads(metadata["alexnet_lab"])["model"] == dataclasses.asdict(network.model)
+
+
+def test_an_onnx_file_subtracts_the_mean_image_as_an_evaluation_does(tmp_path: Path) -> None:
+    """A mean that differs from place to place: its channels' means would not do."""
+    mini = trained("mini")
+    mean = 255 * torch.rand(64, 64, 3, generator=torch.Generator().manual_seed(0))
+    FORMATS["onnx"](dataclasses.replace(mini, pixel_mean=mean), tmp_path / "mini.onnx")
+    images = pixels(64).permute(0, 2, 3, 1).round().to(torch.uint8)
+    [centre] = places("centre", 64, 48)
+    expected = probabilities(mini.network, images, mean, 48, [centre])
+    session = onnxruntime.InferenceSession(tmp_path / "mini.onnx", providers=["CPUExecutionProvider"])
+    crops = images[:, 8:56, 8:56].permute(0, 3, 1, 2).float()
+    [found] = session.run(["logits"], {"images": crops.numpy()})
+    assert_close(torch.from_numpy(found).double().softmax(1), expected.detach(), rtol=0, atol=1e-5)
+
+    FORMATS["onnx"](mini, tmp_path / "unknown.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "unknown.onnx", providers=["CPUExecutionProvider"])
+    assert "minus the mean of the training images" in session.get_modelmeta().custom_metadata_map["images"]
 
 
 def test_ten_documented_lines_read_the_state_dict_without_this_project(tmp_path: Path) -> None:

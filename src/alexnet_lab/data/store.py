@@ -53,6 +53,17 @@ class Store:
     manifest: dict[str, Any]
     _arrays: dict[str, NDArray[Any]]
 
+    @property
+    def identity(self) -> str:
+        """What the store holds, as 64 hexadecimal digits: equal for equal pixels, labels, class names and means.
+
+        Where and from which files it was prepared is no part of it. Of the manifest alone: nothing else is read.
+        """
+        files = {name: facts for name, facts in self.manifest["files"].items() if name != "quarantine.csv"}
+        # Without the eigenvectors, whose last bits depend on the machine's linear algebra: the pixels determine them.
+        content = {key: self.manifest[key] for key in ("image_size", "packing", "class_names", "counts")}
+        return manifest_checksum({**content, "files": files})
+
     def images(self, split: str) -> Pictures:
         """Pictures of "train" or "val", uint8 [N, H, W, 3]: a memory map, or JPEGs decoded when they are indexed."""
         images = self._arrays[f"{split}_images"]

@@ -14,7 +14,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, RichProgressBar
-from torch import Tensor, nn
+from torch import nn
 
 from alexnet_lab.data.batches import EvaluationBatches
 from alexnet_lab.data.reader import Batch, PictureReader
@@ -34,13 +34,11 @@ TIMEOUT = 1800  # seconds that a rank waits for the others
 class Evaluator(lightning.LightningModule):
     """Counts the answers of each member, and of all together: the mean of their softmax."""
 
-    pixel_mean: Tensor
-
     def __init__(self, members: Sequence[Member], store: Store, views: str) -> None:
         super().__init__()
         self.members, self.store, self.views = members, store, views
         self.networks = nn.ModuleList(member.network for member in members)
-        self.register_buffer("pixel_mean", torch.tensor(store.pixel_mean), persistent=False)
+        self.means = nn.ParameterList(nn.Parameter(member.pixel_mean, requires_grad=False) for member in members)
         self.counts: list[Counts] = []  # a member each, then the ensemble
 
     def test_dataloader(self) -> EvaluationBatches:
@@ -54,9 +52,10 @@ class Evaluator(lightning.LightningModule):
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
         together: Any = 0.0
-        for member, network, counts in zip(self.members, self.networks, self.counts, strict=False):
+        asked = zip(self.members, self.networks, self.means, self.counts, strict=False)
+        for member, network, mean, counts in asked:
             views = places(self.views, self.store.image_size, member.crop)
-            answers = probabilities(network, batch.images, self.pixel_mean, member.crop, views)
+            answers = probabilities(network, batch.images, mean, member.crop, views)[:, member.columns]
             if not torch.isfinite(answers).all():
                 raise UserError(f"run={member.folder}: its network answers NaN; its training had diverged")
             counts.add(answers, batch.labels)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from torch import nn
+from torch import Tensor, nn
 
 from alexnet_lab.config import DataConfig, RunConfig
 from alexnet_lab.config_checks import typed
@@ -17,16 +19,25 @@ from alexnet_lab.data.store import Store
 from alexnet_lab.errors import UserError
 from alexnet_lab.training.same_run import configuration_of
 from alexnet_lab.weights.run_folder import load_run
+from alexnet_lab.weights.trained_network import TrainedNetwork
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Member:
-    """One run's network in evaluation mode, and the side of its crop in pixels."""
+    """One run's network in evaluation mode, with what it takes to ask it.
+
+    crop: side in pixels. pixel_mean: float32 (S, S, 3), of the images that it was trained on. columns: int64
+    (classes,), which of its answers belongs to each class of the images that are asked about.
+    """
 
     folder: Path
     network: nn.Module
     crop: int
     data: DataConfig
+    pixel_mean: Tensor
+    columns: Tensor
 
 
 def load_members(
@@ -35,7 +46,9 @@ def load_members(
     """The networks of these run folders and the pictures that all of them were validated on.
 
     checkpoint: "best" or "last". moved: data.root and data.store_root, where they are no longer those of the runs.
-    Raises UserError for folders that are no run's, damaged checkpoints, and runs on different pictures.
+    With moved, these may be other images than the runs were trained on; their classes are matched by name.
+    Raises UserError for folders that are no run's, damaged checkpoints, runs on different images, images that have
+    changed since, and other classes.
     """
     members: list[Member] = []
     stores: list[Store] = []
@@ -52,10 +65,45 @@ def load_members(
         classes = len(stores[-1].class_names)
         if trained.num_classes != classes:
             raise UserError(f"run={folder}: tells {trained.num_classes} classes apart, the pictures have {classes}")
-        if stores[-1].path != stores[0].path:
+        if stores[-1].identity != stores[0].identity:
             raise UserError(f"run={folder}: was validated on other pictures than run={folders[0]}; evaluate it alone")
-        members.append(Member(folder, trained.network, run.model.input_size, run.data))
+        members.append(_member(folder, trained, run, stores[-1], bool(moved)))
     return members, stores[0]
+
+
+def _member(folder: Path, trained: TrainedNetwork, run: RunConfig, store: Store, moved: bool) -> Member:
+    mean, columns = trained.pixel_mean, torch.arange(trained.num_classes)
+    if mean is None or trained.class_names is None:
+        log.warning("run=%s: does not know its images; mean and class names are those of %s", folder, store.path)
+        mean = torch.tensor(store.pixel_mean)
+    else:
+        if len(mean) != store.image_size:
+            raise UserError(f"run={folder}: its mean image has {len(mean)} pixels, {store.path} {store.image_size}")
+        columns = torch.tensor(_columns(folder, trained.class_names, store))
+    if trained.images is not None and trained.images != store.identity:
+        if not moved:
+            raise UserError(
+                f"run={folder}: was trained on other images than are in {store.path} now; prepare the former again, "
+                "or say data.root=DIR or data.store_root=DIR to evaluate it on others"
+            )
+        log.warning("run=%s: was trained on other images than are in %s", folder, store.path)
+    return Member(folder, trained.network, run.model.input_size, run.data, mean, columns)
+
+
+def _columns(folder: Path, names: list[str], store: Store) -> list[int]:
+    """The number in `names` of each class of the store."""
+    if names == store.class_names:
+        return list(range(len(names)))
+    for name in store.class_names:
+        if name not in names:
+            raise UserError(f"run={folder}: knows no class {name:.40}, which {store.path} has; it knows {_few(names)}")
+    if len(set(names)) < len(names):
+        raise UserError(f"run={folder}: two of its classes have the same name, and {store.path} has others")
+    return [names.index(name) for name in store.class_names]
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(f"{name:.40}" for name in names[:5]) + (" ..." if len(names) > 5 else "")
 
 
 def _configuration(folder: Path, moved: Mapping[str, str]) -> RunConfig:

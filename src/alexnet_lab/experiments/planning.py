@@ -17,6 +17,7 @@ from alexnet_lab.errors import UserError
 from alexnet_lab.experiments.experiment import load_experiment
 from alexnet_lab.experiments.run_folders import RUNS, job_name, sweep_name
 from alexnet_lab.training.result import configuration, read_result
+from alexnet_lab.training.same_images import at_hand, refuse_other_images
 from alexnet_lab.training.same_run import difference, read_configuration
 
 MOST_JOBS = 10_000
@@ -96,11 +97,15 @@ def name_jobs(product: Sequence[Sequence[str]], experiment: str | None) -> Plan:
 
 
 def check_same_run(folder: Path, run: RunConfig) -> None:
-    """Raise UserError where a run folder holds a complete or interrupted run that was made with other settings."""
+    """Raise UserError where a run folder holds a run that was made with other settings, or a complete one that was
+    trained on other images than are prepared now. (Of an interrupted one the job itself finds out.)
+    """
     result = read_result(folder)
     made_with: Any = read_configuration(folder) if result is None else result["config"]
     if made_with is not None and (other := difference(made_with, configuration(run))):
         raise UserError(f"{folder}: was made with {other}; choose another sweep=NAME, or remove that folder")
+    if result is not None and (now := at_hand(run.data)) is not None:
+        refuse_other_images(folder, result.get("images"), now)
 
 
 def _swept(product: Sequence[Sequence[str]]) -> set[str]:

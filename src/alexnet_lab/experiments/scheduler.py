@@ -25,6 +25,7 @@ from alexnet_lab.experiments.live_view import JobView, LiveView
 from alexnet_lab.experiments.run_lock import holder, take
 from alexnet_lab.files import has_room, write_json
 from alexnet_lab.training.result import read_result
+from alexnet_lab.training.same_images import check_same_images
 
 POLL_SECONDS = 0.2
 ASK_AGAIN_SECONDS = 1.0  # between two attempts to lock a folder that another process runs
@@ -110,6 +111,9 @@ class Scheduler:
             raise UserError(
                 f"{len(failed)} of {len(self.turns)} jobs failed: {names}; the same command runs only these again"
             )
+        # Where no images were prepared at the start, those that the jobs found need not be those of earlier results.
+        results = {turn.job.folder: read_result(turn.job.folder) for turn in self.turns}
+        check_same_images({folder: result for folder, result in results.items() if result is not None})
 
     def summary(self) -> str:
         """What has become of the jobs, in one line."""

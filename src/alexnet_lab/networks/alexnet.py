@@ -164,7 +164,8 @@ class AlexNet(nn.Module):
                     made["activation"] = ACTIVATIONS[activation]()
                 elif word == "lrn" and normalized:
                     alpha = lrn_alpha * (lrn_size if lrn_alpha_convention == "per_element" else 1)
-                    made["lrn"] = LocalResponseNorm(lrn_size, alpha, lrn_beta, lrn_k, towers if lrn_per_tower else 1)
+                    groups = towers if lrn_per_tower or not communicating else 1  # a window too would communicate
+                    made["lrn"] = LocalResponseNorm(lrn_size, alpha, lrn_beta, lrn_k, groups)
                 elif word == "spatial" and normalized and spatial_normalization:
                     made["spatial"] = SpatialNorm()
             return made

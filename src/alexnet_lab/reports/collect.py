@@ -8,18 +8,22 @@ from typing import Any
 from alexnet_lab.experiments.experiment import Experiment
 from alexnet_lab.experiments.run_folders import job_name
 from alexnet_lab.training.result import read_result
+from alexnet_lab.training.same_images import check_same_images
 
 
 def collect(folder: Path, experiment: Experiment, seeds: list[int]) -> dict[str, dict[int, dict[str, Any]]]:
     """The finished runs of a sweep, by variant and seed; what is missing is missing in the answer too.
 
-    Raises UserError where a result.json is damaged.
+    Raises UserError where a result.json is damaged, or two with the same settings are of other images.
     """
+    found: dict[Path, dict[str, Any]] = {}
     results: dict[str, dict[int, dict[str, Any]]] = {}
     for variant in experiment.variants:
         results[variant] = {}
         for seed in seeds:
-            result = read_result(folder / job_name(variant, [f"seed={seed}"]))
+            run_folder = folder / job_name(variant, [f"seed={seed}"])
+            result = read_result(run_folder)
             if result is not None:
-                results[variant][seed] = result
+                results[variant][seed] = found[run_folder] = result
+    check_same_images(found)
     return results

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from alexnet_lab.errors import UserError
 from alexnet_lab.files import open_regular
@@ -23,6 +25,7 @@ PARTS = {
     "place": dict, "configuration": dict, "state_dict": dict, "loops": dict, "callbacks": dict, "global_step": int,
     "optimizer_states": list, "lr_schedulers": list, "training_metrics": list,
 }  # fmt: skip
+IDENTITY = re.compile("[0-9a-f]{64}")
 COMMENT_SIZE = len(LABEL) + 2 * hashlib.sha256().digest_size
 
 
@@ -72,4 +75,39 @@ def read(path: Path) -> dict[str, Any]:
         not isinstance(checkpoint.get(name), kind) for name, kind in PARTS.items()
     ):
         raise UserError(f"{path}: is no checkpoint of a run of this program")
+    kept_images(checkpoint, path)
     return checkpoint
+
+
+def kept_images(checkpoint: dict[str, Any], path: Path) -> dict[str, Any] | None:
+    """What a run keeps of its images; None in a checkpoint of a version that kept nothing of them.
+
+    identity: of their store; class_names: in the order of the network's answers; train, val: numbers of images;
+    pixel_mean: float32 (S, S, 3) on 0..255; color_axes: float32 (3, 3), column i is p_i sqrt(l_i).
+    Raises UserError where it is something else.
+    """
+    if "images" not in checkpoint:
+        return None
+    images = checkpoint["images"]
+    if not isinstance(images, dict) or not _are_kept_images(images):
+        raise UserError(f"{path}: what it says of the run's images is damaged, or of another version")
+    return images
+
+
+def _are_kept_images(images: dict[str, Any]) -> bool:
+    names, mean, axes = (images.get(key) for key in ("class_names", "pixel_mean", "color_axes"))
+    return (
+        isinstance(images.get("identity"), str)
+        and IDENTITY.fullmatch(images["identity"]) is not None
+        and all(type(images.get(split)) is int for split in ("train", "val"))
+        and isinstance(names, list)
+        and len(names) == images.get("classes")
+        and all(isinstance(name, str) for name in names)
+        and isinstance(mean, Tensor)
+        and mean.dtype == torch.float32
+        and mean.dim() == 3
+        and mean.shape == (len(mean), len(mean), 3)
+        and bool(torch.isfinite(mean).all())
+        and isinstance(axes, Tensor)
+        and axes.shape == (3, 3)
+    )

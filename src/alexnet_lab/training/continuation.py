@@ -27,6 +27,7 @@ class Continuation(Callback):
     """Saves every `checkpoint_minutes`, every `checkpoint_steps`, at the end of each epoch, and when asked to end.
 
     Comes after the record among the callbacks, so that a checkpoint holds the record of its own step.
+    kept: what every checkpoint says besides: the configuration, and what the run keeps of its images.
     Raises Preempted, on every rank at the same step, when the run was asked to end and its place is saved.
     """
 
@@ -37,12 +38,12 @@ class Continuation(Callback):
         preemption: Preemption,
         record: RunRecord,
         ranks: Ranks,
-        configuration: dict[str, Any],
+        kept: dict[str, Any],
         command: str,
     ) -> None:
         self.every_seconds, self.every_steps = 60 * choice.checkpoint_minutes, choice.checkpoint_steps
         self.checkpoints, self.preemption, self.record, self.ranks = checkpoints, preemption, record, ranks
-        self.configuration, self.command = configuration, command
+        self.kept, self.command = kept, command
         self._place = (0, 0)
         self._saved: tuple[int, int] | None = None  # the place that was saved last
         self._saved_at = time.monotonic()
@@ -133,7 +134,7 @@ class Continuation(Callback):
     ) -> None:
         epoch, batches = self._place
         checkpoint["place"] = {"epoch": epoch, "batches": batches}
-        checkpoint["configuration"] = self.configuration
+        checkpoint.update(self.kept)
         set_loops(checkpoint["loops"]["fit_loop"], epoch, batches, checkpoint["global_step"], trainer)
 
     def _save(self, trainer: lightning.Trainer) -> None:

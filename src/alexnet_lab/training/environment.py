@@ -38,6 +38,32 @@ def versions() -> dict[str, str]:
     return found
 
 
+def part(devices: int) -> dict[str, Any]:
+    """What the bits of a run depend on besides its configuration and images, of this part of it, which this process
+    computes: commit, threads of each device, devices, processor, GPUs, versions.
+    """
+    here = hardware()
+    return {
+        "commit": commit(),
+        "threads": here["threads"],
+        "devices": devices,
+        "processor": here["processor"],
+        "gpus": here["gpus"],
+        "versions": versions(),
+    }
+
+
+UNKNOWN_PART = {"commit": "unknown", "threads": 0, "devices": 0, "processor": "unknown", "gpus": [], "versions": {}}
+
+
+def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What differs between two parts, each as "threads 1, not 2"."""
+    flat = [{**facts, **facts["versions"]} for facts in (before, now)]
+    keys = [key for key in {**flat[0], **flat[1]} if key not in ("versions", "from_step")]
+    pairs = [(key, flat[0].get(key), flat[1].get(key)) for key in keys]
+    return [f"{key} {new!s:.60}, not {old!s:.60}" for key, old, new in pairs if old != new]
+
+
 def commit() -> str:
     """The commit of the code, with "+changes" where files that git tracks differ from it; or "unknown"."""
     here = Path(__file__).parent

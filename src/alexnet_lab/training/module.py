@@ -27,8 +27,8 @@ class Classifier(lightning.LightningModule):
     """A network, the augmentation that feeds it, and the recipe that trains it.
 
     Logs per epoch, over all devices: train_loss, train_top1_error, val_loss, val_top1_error and
-    val_top5_error; errors are fractions in [0, 1]. Each validation picture is counted exactly once. A mixture's
-    training error counts the label of the picture that lies in its place.
+    val_top5_error; errors are fractions in [0, 1]. Validation is in float32 in any precision of training, and counts
+    each image exactly once. A mixture's training error counts the label of the picture that lies in its place.
     """
 
     def __init__(
@@ -83,7 +83,10 @@ class Classifier(lightning.LightningModule):
                 torch.distributed.broadcast(buffer, 0)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        logits = self.network(self.augmentation(batch.images, batch.samples, self.current_epoch))
+        # In float32 whatever the precision of training: an error is then that of the weights which are saved and
+        # exported, and src/evaluate.py finds the same on any device.
+        with torch.autocast(self.device.type, enabled=False):
+            logits = self.network(self.augmentation(batch.images, batch.samples, self.current_epoch))
         self.val_loss.update(F.cross_entropy(logits, batch.labels), len(batch.labels))
         self.val_top1.update(logits, batch.labels)
         self.val_top5.update(logits, batch.labels)

@@ -9,7 +9,7 @@ from torch import nn
 
 from alexnet_lab.config import RunConfig
 from alexnet_lab.training.checkpoints import Checkpoints
-from alexnet_lab.training.environment import commit, hardware, versions
+from alexnet_lab.training.environment import hardware
 from alexnet_lab.training.result import SCHEMA_VERSION, configuration
 from alexnet_lab.training.run_record import RunRecord, epochs_between
 
@@ -17,12 +17,17 @@ from alexnet_lab.training.run_record import RunRecord, epochs_between
 def outcome(
     run: RunConfig,
     network: nn.Module,
+    images: dict[str, Any],
     record: RunRecord,
     checkpoints: Checkpoints,
     trainer: lightning.Trainer,
     overrides: list[str],
 ) -> dict[str, Any]:
-    """Configuration, metrics, and what was spent; errors are fractions, times are seconds over all sessions."""
+    """Configuration, metrics, and what was spent; errors are fractions, times are seconds over all sessions.
+
+    images: same_images.facts of the store. parts: what computed which steps, where a run was continued with other
+    code, threads, devices or versions; versions, commit and hardware are those of the last.
+    """
     last = record.history[-1]
     best = min(range(len(record.history)), key=lambda epoch: record.history[epoch]["val_top1_error"])
     return {
@@ -32,6 +37,7 @@ def outcome(
         "seed": run.seed,
         "sweep": run.sweep,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "images": images,
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
         "metrics": {
@@ -48,7 +54,8 @@ def outcome(
             "devices": trainer.world_size,
             "accelerator": trainer.accelerator.__class__.__name__,
         },
-        "versions": versions(),
-        "commit": commit(),
+        "versions": record.parts[-1]["versions"],
+        "commit": record.parts[-1]["commit"],  # as the run began, or went on
+        "parts": record.parts,
         "config": configuration(run),
     }

@@ -82,7 +82,10 @@ def make_schedules(optimizer: SGD, recipe: OptimizationConfig, steps: int) -> li
         lowest = [group["lr"] * factor**recipe.divisions for group in optimizer.param_groups]
         # A rate at its floor is "reduced" by nothing: that ends the divisions after the stated number.
         schedules.append(
-            ReduceLROnPlateau(optimizer, factor=factor, patience=recipe.plateau_patience, min_lr=lowest, threshold=0.0)
+            # eps=0: by default PyTorch passes over divisions that change a rate by less than 1e-8.
+            ReduceLROnPlateau(
+                optimizer, factor=factor, patience=recipe.plateau_patience, min_lr=lowest, threshold=0.0, eps=0.0
+            )
         )
     if warmup_steps:
         # It multiplies what the others set, so that a division in the midst of it is kept.

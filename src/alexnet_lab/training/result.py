@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,13 @@ def _check(result: Any) -> None:
             raise ValueError(f"metrics.{key:.40} is {value!r:.40}")
         if key.endswith("_error") and not 0 <= value <= 1:
             raise ValueError(f"metrics.{key:.40} is {value!r:.40}, not from 0 to 1")
+    if "images" in result:  # which versions before 2 did not keep
+        images = result["images"]
+        if not isinstance(images, dict) or not re.fullmatch("[0-9a-f]{64}", str(images.get("identity"))):
+            raise ValueError("images.identity is no checksum")
+        for key in ("classes", "train", "val"):
+            if type(images.get(key)) is not int or images[key] < 1:
+                raise ValueError(f"images.{key} is {images.get(key)!r:.40}")
     for place, key in (("model", "name"), ("data", "source"), ("data", "image_size")):
         part = result["config"].get(place)
         if not isinstance(part, dict) or not isinstance(part.get(key), int if key == "image_size" else str):

@@ -31,6 +31,7 @@ from alexnet_lab.training.preemption import Preemption
 from alexnet_lab.training.ranks import Ranks
 from alexnet_lab.training.result import FILE_NAME, configuration, read_result
 from alexnet_lab.training.run_record import RunRecord
+from alexnet_lab.training.same_images import at_hand, facts, refuse_other_images
 from alexnet_lab.training.same_run import difference
 from alexnet_lab.training.trainer import make_trainer, quieten
 from alexnet_lab.training.trouble import StuckLoss, one_line_troubles
@@ -52,6 +53,8 @@ def train(run: RunConfig, folder: Path, overrides: list[str]) -> None:
     quieten()
     if (result := read_result(folder)) is not None:
         _refuse_if_different(folder, result["config"], run)
+        if (now := at_hand(run.data)) is not None:
+            refuse_other_images(folder, result.get("images"), now)
         log.info("%s is complete: top-1 error %.2f %%", folder, 100 * result["metrics"]["val_top1_error"])
         return
     command = shlex.join(["python", "src/train.py", *overrides, run_dir(folder)])
@@ -85,8 +88,10 @@ def _train(
     checkpoints = Checkpoints(folder)
     begun = checkpoints.find()
     continues = begun is not None
+    images_before = None
     if begun is not None:
         _refuse_if_different(folder, begun["configuration"], run)
+        images_before = begun.get("images")
         del begun  # as large as the network
     if is_rank_zero():
         remove_unfinished(folder, checkpoints.folder)
@@ -98,15 +103,29 @@ def _train(
     lightning.seed_everything(run.seed, verbose=False)
     data = PictureData(run)
     data.prepare_data()  # so that the number of classes is known before the network is built
+    images = facts(data.store)
+    if continues:
+        refuse_other_images(folder, images_before, images)
     network = build_network(run.model, data.num_classes)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    augmentation = data.augmentation()
     classifier = Classifier(
-        network, data.augmentation(), run.optim, data.num_classes, run.model.input_size, run.seed, ranks, data.mixup()
+        network, augmentation, run.optim, data.num_classes, run.model.input_size, run.seed, ranks, data.mixup()
     )
     stuck = StuckLoss(data.num_classes, run.trainer.stuck_after or 400 + 4 * data.num_classes)
     record = RunRecord(folder, run.trainer.log_every_n_steps, data.batch_size, started, stuck)
     checkpoints.sync_first = record.sync
-    continuation = Continuation(run.trainer, checkpoints, preemption, record, ranks, configuration(run), command)
+    kept = {
+        "configuration": configuration(run),
+        # What else it takes to use the network, and to know what its answers mean, wherever the images are by then.
+        "images": {
+            **images,
+            "class_names": list(data.store.class_names),
+            "pixel_mean": torch.tensor(data.store.pixel_mean),
+            "color_axes": augmentation.color_axes.clone(),
+        },
+    }
+    continuation = Continuation(run.trainer, checkpoints, preemption, record, ranks, kept, command)
     record.tell = tracker.row
     trainer = make_trainer(run.trainer, run.optim.validations, [record, continuation], checkpoints, tracker, ranks)
     try:
@@ -115,7 +134,7 @@ def _train(
         checkpoints.wait()
         record.close()
     if trainer.is_global_zero:
-        write_json(folder / FILE_NAME, outcome(run, network, record, checkpoints, trainer, overrides))
+        write_json(folder / FILE_NAME, outcome(run, network, images, record, checkpoints, trainer, overrides))
         last = record.history[-1]
         with suppress(OSError):
             done = {"state": "completed", "val_top1_error": last["val_top1_error"]}

@@ -17,6 +17,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from alexnet_lab.files import write_json
+from alexnet_lab.training import environment
 from alexnet_lab.training.metrics_file import GrowingFile
 from alexnet_lab.training.trouble import StuckLoss, diverged
 
@@ -58,13 +59,15 @@ class RunRecord(Callback):
     """Rank zero writes; every rank takes part in averaging the loss.
 
     metrics.csv: a row for each of the first 50 steps and each `every`-th step (train_loss is the mean over
-    the global batch), and a row at the end of each epoch. Steps count from 1, epochs from 0.
+    the global batch, learning_rate that of the weights in this step), and a row at the end of each epoch.
+    Steps count from 1, epochs from 0.
     progress.json, at most once a second, is for whoever watches.
     """
 
     def __init__(self, folder: Path, every: int, batch_size: int, started: float, stuck: StuckLoss) -> None:
         self.folder, self.every, self.batch_size, self.stuck = folder, every, batch_size, stuck
         self.warnings: list[str] = []
+        self.parts: list[dict[str, Any]] = []  # what computed which steps: environment.part from step from_step on
         self.tell: Callable[[dict[str, float]], None] = lambda row: None  # who else hears of each row
         self.started, self.fit_started = started, time.monotonic()
         self.earlier_seconds = self.earlier_fit_seconds = 0.0  # of the sessions that this one continues
@@ -72,7 +75,7 @@ class RunRecord(Callback):
         self.images = 0
         self.history: list[dict[str, float]] = []
         self._file: GrowingFile | None = None
-        self._shown = self._tick = 0.0
+        self._shown = self._tick = self._rate = 0.0
 
     @property
     def images_per_second(self) -> float:
@@ -92,6 +95,7 @@ class RunRecord(Callback):
             "wall_seconds": self.wall_seconds,
             "fit_seconds": self._fit_seconds(),
             "warnings": list(self.warnings),
+            "parts": [dict(part) for part in self.parts],
             "losses": [list(seen) for seen in self.stuck.losses],
         }
 
@@ -100,10 +104,12 @@ class RunRecord(Callback):
         self.images, self.training_seconds = state["images"], state["training_seconds"]
         self.earlier_seconds, self.earlier_fit_seconds = state["wall_seconds"], state["fit_seconds"]
         self.warnings = state["warnings"]
+        self.parts = state.get("parts", [{"from_step": 0, **environment.UNKNOWN_PART}])  # versions before 2 kept none
         self.stuck.losses.extend((step, loss) for step, loss in state["losses"])
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self.fit_started = self._tick = time.monotonic()
+        self._begin_part(trainer)
         if trainer.is_global_zero:
             path = self.folder / "metrics.csv"
             rows = self._rows_so_far(path, trainer.global_step, len(self.history) * epochs_between(trainer))
@@ -112,8 +118,23 @@ class RunRecord(Callback):
                 self._tell_again(rows, trainer.global_step)
             self._show(trainer, "training")
 
+    def _begin_part(self, trainer: lightning.Trainer) -> None:
+        """Take note of what computes from here on, where it is not what computed before."""
+        now = environment.part(trainer.world_size)
+        changed = environment.changes(self.parts[-1], now) if self.parts else []
+        if not self.parts or changed:
+            self.parts.append({"from_step": trainer.global_step, **now})
+        if changed and trainer.is_global_zero:
+            text = "from step %d on this run is computed otherwise than before, so its bits may differ: %s"
+            log.warning(text, trainer.global_step, "; ".join(changed))
+
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self._tick = time.monotonic()
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._rate = trainer.optimizers[0].param_groups[0]["lr"]  # when the step has ended it is the next one's
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -122,8 +143,7 @@ class RunRecord(Callback):
         if step <= STEPS_ALL_RECORDED or step % self.every == 0:
             loss = trainer.strategy.reduce(outputs["loss"].detach(), reduce_op="mean")
             value = _finite(float(loss), step)
-            rate = trainer.optimizers[0].param_groups[0]["lr"]
-            self._row(epoch=trainer.current_epoch, step=step, train_loss=value, learning_rate=rate)
+            self._row(epoch=trainer.current_epoch, step=step, train_loss=value, learning_rate=self._rate)
             self._warn_if_stuck(step, value)
         if trainer.device_ids and pl_module.device.type == "cuda" and batch_idx + 1 == trainer.num_training_batches:
             torch.cuda.synchronize()

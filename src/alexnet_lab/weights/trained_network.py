@@ -35,6 +35,7 @@ class TrainedNetwork:
     num_classes: int
     pixel_mean: Tensor | None = None
     class_names: list[str] | None = None
+    images: str | None = None  # identity of the store that it was trained on
 
     def description(self) -> str:
         """Everything but the tensors, as JSON."""
