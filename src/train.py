@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from alexnet_lab import command_line, config, config_checks
 from alexnet_lab.experiments import lifeline, run_folders
+from alexnet_lab.experiments.composition import composition
 
 config.register()
 run_folders.register_resolver()
@@ -27,7 +28,7 @@ def main(settings: DictConfig) -> None:
         from alexnet_lab.training.run import train  # here, because torch takes seconds to load
 
         job = HydraConfig.get()
-        train(run, Path(job.runtime.output_dir), list(job.overrides.task))
+        train(run, Path(job.runtime.output_dir), [*composition(job), *job.overrides.task])
 
 
 if __name__ == "__main__":
