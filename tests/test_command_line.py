@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from conftest import SOURCE, one_thread
 
 WRONG = {
     "model.lnr=true": "did you mean model.lrn?",
@@ -114,3 +117,16 @@ def test_the_request_of_reproduce_is_checked(program, tmp_path: Path) -> None:
         assert said in answer.stderr
         assert len(answer.stderr.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_threads_that_wait_sleep_unless_the_environment_says_otherwise() -> None:
+    """PyTorch's spin by themselves, and beside other programs that makes a step many times slower."""
+    script = "from alexnet_lab import command_line; command_line.run(lambda: __import__('torch'))"
+    shown = {}
+    for policy in ({}, {"OMP_WAIT_POLICY": "active"}):
+        environment = {**one_thread(), "PYTHONPATH": str(SOURCE), "OMP_DISPLAY_ENV": "true", **policy}
+        answer = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+        [shown[bool(policy)]] = {
+            line.split("=")[1].strip() for line in answer.stderr.splitlines() if "WAIT_POL" in line
+        }
+    assert shown == {False: "'PASSIVE'", True: "'ACTIVE'"}

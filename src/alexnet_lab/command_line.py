@@ -14,7 +14,7 @@ import signal
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,6 +22,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from alexnet_lab import streams
 from alexnet_lab.config import RunConfig
 from alexnet_lab.config_checks import UnknownKeyError
 from alexnet_lab.errors import PREEMPTED_EXIT_CODE, STOPPED_EXIT_CODE, Preempted, UserError
@@ -44,6 +45,11 @@ def help_or_run(entry_point: Callable[[], Any], description: str) -> None:
 
 def run(entry_point: Callable[[], Any]) -> None:
     """Call the entry point; end the program in one line where the user can mend what went wrong."""
+    streams.open_closed()
+    sys.stdout, sys.stderr = streams.product(sys.stdout), streams.outliving(sys.stderr)
+    # Threads of PyTorch that wait for each other sleep. By default they spin, which takes the core from the thread
+    # that they wait for where other programs are at work. Read when PyTorch is loaded, which is later.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Hydra then raises what it otherwise prints itself in several lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     # So does the parser of its options, which prints all of them before it says which one is wrong.
@@ -53,7 +59,10 @@ def run(entry_point: Callable[[], Any]) -> None:
     with one_line_errors():
         check_arguments(sys.argv[1:])
         sys.argv[1:] = map(_with_home, sys.argv[1:])
-        entry_point()
+        try:
+            entry_point()
+        finally:
+            sys.stdout.flush()
 
 
 def stop_when_asked(text: str) -> None:
@@ -78,7 +87,8 @@ def leave_when_asked() -> None:
 
 
 def _leave(number: int, frame: object) -> None:
-    os.write(2, f"ended by {signal.Signals(number).name} before anything was begun\n".encode())
+    with suppress(OSError):
+        os.write(2, f"ended by {signal.Signals(number).name} before anything was begun\n".encode())
     os._exit(PREEMPTED_EXIT_CODE)
 
 
@@ -144,13 +154,8 @@ def fail(message: str) -> NoReturn:
 
 
 def say(line: str) -> None:
-    """Print a line on stderr, which may be a file on a full disk: the exit code then says enough."""
-    try:
-        print(line, file=sys.stderr, flush=True)
-    except OSError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        for stream in (sys.stdout, sys.stderr):  # what they still hold would change the exit code
-            os.dup2(nowhere, stream.fileno())
+    """Print a line on stderr."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def known_keys() -> list[str]:

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict
 
-from alexnet_lab import command_line
+from alexnet_lab import command_line, streams
 from alexnet_lab.config import GROUPS, RunConfig, TrainerConfig
 from alexnet_lab.config_checks import typed
 from alexnet_lab.data.parallel import usable_cores
@@ -44,6 +45,10 @@ class DoorCheck(Callback):
             check_job(config, folder)
             hold_for_life(folder)
         os.environ.update(lifeline.environment())  # for the other ranks, which this process starts
+        _outlive_the_screen()
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        _outlive_the_screen()
 
 
 class OneAtATime(Callback):
@@ -51,6 +56,11 @@ class OneAtATime(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         command_line.fail("-m: only src/train.py has sweeps; name one collection at a time")
+
+
+def _outlive_the_screen() -> None:
+    """What a run prints is in its folder too: nothing that happens to the screen may end it."""
+    sys.stdout = streams.outliving(sys.stdout)
 
 
 def _check_started_once() -> None:
