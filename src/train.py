@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from alexnet_lab import command_line, config, config_checks
-from alexnet_lab.experiments import lifeline, run_folders
+from alexnet_lab.experiments import run_folders
 from alexnet_lab.experiments.composition import composition
 
 config.register()
@@ -33,5 +33,4 @@ def main(settings: DictConfig) -> None:
 
 if __name__ == "__main__":
     command_line.leave_when_asked()
-    lifeline.follow_parent()
     command_line.run(main)

@@ -28,6 +28,19 @@ WRONG = {
     "hydra.run.dir=": "must name a folder",
     "trainer.precision=64-true": "must be one of 32-true, 16-mixed, bf16-mixed",
     "~model": "is not available here",
+    "~logger": "logger=none does without",
+    "ckpt_path=last.ckpt": "hydra.run.dir=FOLDER",
+    "optim.lr=0.1": "did you mean optim.learning_rate?",
+    "optimizer.lr=0.1": "did you mean optim.learning_rate?",
+    "lr=0.1": "did you mean optim.learning_rate?",
+    "experiment=ablations": "python src/reproduce.py experiment=NAME",
+    "callbacks=none": "no such key; what a run does is among the keys",
+    "test=true": "python src/evaluate.py run=FOLDER",
+    "-m seed=0 hydra.launcher.job=2": "did you mean hydra.launcher.jobs?",
+    "seed=1 -m sweep=a": "options come first, as in python src/train.py -m",
+    "seed=1 --cfg job sweep=a": "options come first",
+    "-m --cfg job": "Only one of --run, --multirun, --cfg",
+    "--resolve": "--resolve flag",
     "model.name=${oc.env:HOME}": "model.name",
     "hydra.callbacks.door=null": "is not available here",
     "-m seed=range(0,1000000000)": "a sweep has from 1 to 10000",
@@ -141,3 +154,21 @@ def test_threads_that_wait_sleep_unless_the_environment_says_otherwise() -> None
             line.split("=")[1].strip() for line in answer.stderr.splitlines() if "WAIT_POL" in line
         }
     assert shown == {False: "'PASSIVE'", True: "'ACTIVE'"}
+
+
+def test_where_the_locale_is_not_utf8_the_program_is(tmp_path: Path) -> None:
+    """Its words come from the command line as they are written, and can be written down."""
+    ascii_only = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "POSIX"}
+    command = [sys.executable, str(SOURCE / "train.py"), "--cfg", "job", "data.store_root='grün'"]
+    answer = subprocess.run(command, cwd=tmp_path, env=one_thread() | ascii_only, capture_output=True, check=False)
+    assert (answer.returncode, answer.stderr) == (0, b"")
+    assert "store_root: grün" in answer.stdout.decode()
+
+
+def test_too_little_memory_to_begin_is_one_line(tmp_path: Path) -> None:
+    command = ["bash", "-c", 'ulimit -v 1000000; exec "$@"', "bash", sys.executable, str(SOURCE / "train.py")]
+    answer = subprocess.run(
+        [*command, "logger=none"], cwd=tmp_path, env=one_thread(), capture_output=True, text=True, check=False
+    )
+    said = "error: there is too little memory: 1,024 MB are allowed here; raise the limit (ulimit -v)\n"
+    assert (answer.returncode, answer.stderr) == (2, said)
