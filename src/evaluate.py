@@ -72,5 +72,4 @@ def evaluate() -> None:
 
 
 if __name__ == "__main__":
-    lifeline.follow_parent()
     command_line.help_or_run(evaluate, __doc__)

@@ -10,7 +10,6 @@ status shows where a sweep stands, while it runs too, and changes nothing.
 import sys
 
 from alexnet_lab import command_line
-from alexnet_lab.experiments import lifeline
 from alexnet_lab.experiments.request import read_request, read_status_request
 from alexnet_lab.experiments.sweep_process import run_sweep
 from alexnet_lab.reports.ablation_table import make_rows, print_table, write_table
@@ -42,5 +41,4 @@ def status() -> None:
 
 if __name__ == "__main__":
     command_line.leave_when_asked()
-    lifeline.follow_parent()
     command_line.help_or_run(status if sys.argv[1:2] == ["status"] else reproduce, __doc__)

@@ -13,7 +13,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from alexnet_lab import command_line, config, config_checks
-from alexnet_lab.experiments import lifeline, run_folders
+from alexnet_lab.experiments import run_folders
+from alexnet_lab.experiments.composition import composition
 
 config.register()
 run_folders.register_resolver()
@@ -27,10 +28,9 @@ def main(settings: DictConfig) -> None:
         from alexnet_lab.training.run import train  # here, because torch takes seconds to load
 
         job = HydraConfig.get()
-        train(run, Path(job.runtime.output_dir), list(job.overrides.task))
+        train(run, Path(job.runtime.output_dir), [*composition(job), *job.overrides.task])
 
 
 if __name__ == "__main__":
     command_line.leave_when_asked()
-    lifeline.follow_parent()
     command_line.run(main)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from conftest import SOURCE, one_thread
 
 WRONG = {
     "model.lnr=true": "did you mean model.lrn?",
@@ -25,6 +28,19 @@ WRONG = {
     "hydra.run.dir=": "must name a folder",
     "trainer.precision=64-true": "must be one of 32-true, 16-mixed, bf16-mixed",
     "~model": "is not available here",
+    "~logger": "logger=none does without",
+    "ckpt_path=last.ckpt": "hydra.run.dir=FOLDER",
+    "optim.lr=0.1": "did you mean optim.learning_rate?",
+    "optimizer.lr=0.1": "did you mean optim.learning_rate?",
+    "lr=0.1": "did you mean optim.learning_rate?",
+    "experiment=ablations": "python src/reproduce.py experiment=NAME",
+    "callbacks=none": "no such key; what a run does is among the keys",
+    "test=true": "python src/evaluate.py run=FOLDER",
+    "-m seed=0 hydra.launcher.job=2": "did you mean hydra.launcher.jobs?",
+    "seed=1 -m sweep=a": "options come first, as in python src/train.py -m",
+    "seed=1 --cfg job sweep=a": "options come first",
+    "-m --cfg job": "Only one of --run, --multirun, --cfg",
+    "--resolve": "--resolve flag",
     "model.name=${oc.env:HOME}": "model.name",
     "model.name=resnet50 optim.name=adamw": "model.name: comes with the preset and is no option; choose model=NAME",
     "++optim.name=adamw": "optim.name: comes with the preset and is no option; choose optim=NAME",
@@ -33,6 +49,17 @@ WRONG = {
     "hydra.callbacks.door=null": "is not available here",
     "-m seed=range(0,1000000000)": "a sweep has from 1 to 10000",
     "--resume": "unrecognized arguments",
+    "logger=[csv,wandb]": "logger: takes one option",
+    "logger=[]": "logger: takes one option",
+    "-m model=[mini,alexnet] seed=0": "model: takes one option",
+    "hydra.job.chdir=true": "from where the program is started",
+    "hydra.sweep.dir=out": "with sweep=NAME",
+    "-m seed=0 hydra.sweep.subdir=out": "with sweep=NAME",
+    "-m seed=0 hydra.run.dir=out": "is for single runs",
+    "hydra.launcher.jobs=2": "is for sweeps; add -m",
+    "-m seed=0 hydra.launcher._target_=os.system": "hydra.launcher: only this project's own",
+    "-m seed=0 hydra.launcher=null": "hydra.launcher: only this project's own",
+    "-m seed=0 hydra/sweeper=basic": "hydra.sweeper: only this project's own",
     "model.activation=sigmoid": "must be one of relu, tanh",
     "trainer.max_epochs=-1": "trainer.max_epochs=-1: must be from 1 to 100000 epochs",
     "trainer.max_epochs=soon": "trainer.max_epochs",
@@ -127,3 +154,34 @@ def test_the_request_of_reproduce_is_checked(program, tmp_path: Path) -> None:
         assert said in answer.stderr
         assert len(answer.stderr.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_threads_that_wait_sleep_unless_the_environment_says_otherwise() -> None:
+    """PyTorch's spin by themselves, and beside other programs that makes a step many times slower."""
+    script = "from alexnet_lab import command_line; command_line.run(lambda: __import__('torch'))"
+    shown = {}
+    for policy in ({}, {"OMP_WAIT_POLICY": "active"}):
+        environment = {**one_thread(), "PYTHONPATH": str(SOURCE), "OMP_DISPLAY_ENV": "true", **policy}
+        answer = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+        [shown[bool(policy)]] = {
+            line.split("=")[1].strip() for line in answer.stderr.splitlines() if "WAIT_POL" in line
+        }
+    assert shown == {False: "'PASSIVE'", True: "'ACTIVE'"}
+
+
+def test_where_the_locale_is_not_utf8_the_program_is(tmp_path: Path) -> None:
+    """Its words come from the command line as they are written, and can be written down."""
+    ascii_only = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "POSIX"}
+    command = [sys.executable, str(SOURCE / "train.py"), "--cfg", "job", "data.store_root='grün'"]
+    answer = subprocess.run(command, cwd=tmp_path, env=one_thread() | ascii_only, capture_output=True, check=False)
+    assert (answer.returncode, answer.stderr) == (0, b"")
+    assert "store_root: grün" in answer.stdout.decode()
+
+
+def test_too_little_memory_to_begin_is_one_line(tmp_path: Path) -> None:
+    command = ["bash", "-c", 'ulimit -v 1000000; exec "$@"', "bash", sys.executable, str(SOURCE / "train.py")]
+    answer = subprocess.run(
+        [*command, "logger=none"], cwd=tmp_path, env=one_thread(), capture_output=True, text=True, check=False
+    )
+    said = "error: there is too little memory: 1,024 MB are allowed here; raise the limit (ulimit -v)\n"
+    assert (answer.returncode, answer.stderr) == (2, said)

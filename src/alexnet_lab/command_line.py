@@ -10,11 +10,12 @@ import argparse
 import difflib
 import os
 import re
+import resource
 import signal
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,9 +23,11 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from alexnet_lab import streams
 from alexnet_lab.config import RunConfig
 from alexnet_lab.config_checks import UnknownKeyError
 from alexnet_lab.errors import PREEMPTED_EXIT_CODE, STOPPED_EXIT_CODE, Preempted, UserError
+from alexnet_lab.experiments import lifeline
 
 EXIT_USER_ERROR = 2
 ASKS_TO_END = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
@@ -32,6 +35,15 @@ LONGEST_WORD = 8192  # characters; the longest path has 4096
 LONGEST_KEY = 200
 DEEPEST_WORD = 20  # brackets within brackets
 LONGEST_LINE = 600  # characters of an error
+NO_MEMORY = ("failed to map segment", "annot allocate memory", "can't allocate memory", "can't start new thread")
+HYDRA_KEYS = ("hydra.run.dir", "hydra.launcher.jobs", "hydra.launcher.sweep_retries", "hydra.sweeper.experiment")
+SYNONYMS = {"lr": "learning_rate", "optimizer": "optim", "wd": "weight_decay"}  # of parts of a key, elsewhere
+ELSEWHERE = {  # what other programs have as a key
+    "ckpt_path": "the same command continues its run; that of another folder is hydra.run.dir=FOLDER",
+    "experiment": "python src/reproduce.py experiment=NAME runs those of experiments/",
+    "callbacks": "what a run does is among the keys of python src/train.py --cfg job",
+    "test": "python src/evaluate.py run=FOLDER gives the errors of a trained network",
+}
 
 
 def help_or_run(entry_point: Callable[[], Any], description: str) -> None:
@@ -44,16 +56,36 @@ def help_or_run(entry_point: Callable[[], Any], description: str) -> None:
 
 def run(entry_point: Callable[[], Any]) -> None:
     """Call the entry point; end the program in one line where the user can mend what went wrong."""
+    _speak_utf8()
+    streams.open_closed()
+    lifeline.follow_parent()
+    sys.stdout, sys.stderr = streams.product(sys.stdout), streams.outliving(sys.stderr)
+    # Threads of PyTorch that wait for each other sleep. By default they spin, which takes the core from the thread
+    # that they wait for where other programs are at work. Read when PyTorch is loaded, which is later.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Hydra then raises what it otherwise prints itself in several lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     # So does the parser of its options, which prints all of them before it says which one is wrong.
-    argparse.ArgumentParser.error = lambda parser, message: fail(message)  # type: ignore[assignment, method-assign]
+    argparse.ArgumentParser.error = lambda parser, message: fail(_of_options(message))  # type: ignore[assignment, method-assign]
     # Nothing of the environment gets into a configuration, and from there into logs and trackers.
     OmegaConf.clear_resolver("oc.env")
     with one_line_errors():
         check_arguments(sys.argv[1:])
         sys.argv[1:] = map(_with_home, sys.argv[1:])
-        entry_point()
+        try:
+            entry_point()
+        finally:
+            sys.stdout.flush()
+
+
+def _speak_utf8() -> None:
+    """Where Python takes another encoding from the locale, such as LC_ALL=POSIX, begin anew in UTF-8.
+
+    The command line would be refused, and a path with other than ASCII letters could not be written down.
+    """
+    if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
 
 
 def stop_when_asked(text: str) -> None:
@@ -78,7 +110,8 @@ def leave_when_asked() -> None:
 
 
 def _leave(number: int, frame: object) -> None:
-    os.write(2, f"ended by {signal.Signals(number).name} before anything was begun\n".encode())
+    with suppress(OSError):
+        os.write(2, f"ended by {signal.Signals(number).name} before anything was begun\n".encode())
     os._exit(PREEMPTED_EXIT_CODE)
 
 
@@ -90,7 +123,10 @@ def check_arguments(arguments: list[str]) -> None:
     """
     for word in arguments:
         shown = ascii(word[:60])
-        if word.startswith("--exp") or word.lstrip("+~").startswith("hydra.callbacks") or word.startswith("~"):
+        if word.startswith("~"):
+            instead = "logger=none does without one" if word.startswith("~logger") else "choose another value"
+            raise UserError(f"{shown}: is not available here, where every key has a value; {instead}")
+        if word.startswith("--exp") or word.lstrip("+").startswith("hydra.callbacks"):
             raise UserError(f"{shown}: is not available here")
         if len(word) > LONGEST_WORD:
             raise UserError(f"{shown}...: has {len(word)} characters; {LONGEST_WORD} are the most that can be meant")
@@ -121,9 +157,21 @@ def one_line_errors() -> Iterator[None]:
     except (HydraException, OmegaConfBaseException) as error:
         fail(explain(error))
     except ValueError as error:
-        if "Config group override" not in str(error):  # Hydra's answer to model=null, the one it has no class for
+        if "Config group override" in str(error):  # Hydra's answer to model=null, the one it has no class for
+            fail(f"{_first_line(error)}; name one of the group's options")
+        if not _raised_in(error, "hydra"):  # which has no class either for options that exclude each other
             raise
-        fail(f"{_first_line(error)}; name one of the group's options")
+        fail(_first_line(error))
+    except (MemoryError, ImportError, RuntimeError) as error:
+        if not _lacks_memory(error):
+            raise
+        most = resource.getrlimit(resource.RLIMIT_AS)[0]
+        limited = most != resource.RLIM_INFINITY
+        fail(
+            f"there is too little memory: {most / 1e6:,.0f} MB are allowed here; raise the limit (ulimit -v)"
+            if limited
+            else "there is too little memory; end other programs"
+        )
     except OSError as error:  # a disk, a permission or a name; what is no such thing keeps its traceback
         if error.strerror is None:
             raise
@@ -144,13 +192,25 @@ def fail(message: str) -> NoReturn:
 
 
 def say(line: str) -> None:
-    """Print a line on stderr, which may be a file on a full disk: the exit code then says enough."""
-    try:
-        print(line, file=sys.stderr, flush=True)
-    except OSError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        for stream in (sys.stdout, sys.stderr):  # what they still hold would change the exit code
-            os.dup2(nowhere, stream.fileno())
+    """Print a line on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def _raised_in(error: BaseException, package: str) -> bool:
+    """Whether it was raised in a module of this package."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and str(trace.tb_frame.f_globals.get("__name__")).split(".")[0] == package
+
+
+def _lacks_memory(error: BaseException | None) -> bool:
+    """Whether it says, or something that led to it, that the system gave no memory, for a library or a thread."""
+    while error is not None:
+        if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def known_keys() -> list[str]:
@@ -171,12 +231,15 @@ def known_keys() -> list[str]:
 
 def nearest_key(key: str) -> str | None:
     """The known key most like a mistyped one, or None where nothing is near."""
-    keys = known_keys()
-    near = difflib.get_close_matches(key, keys, n=1, cutoff=0.6)
+    keys = [*known_keys(), *HYDRA_KEYS]
+    last = {known.rsplit(".", 1)[-1]: known for known in keys}
+    key = ".".join(SYNONYMS.get(part, part) for part in key.split("."))
+    if key in keys:
+        return key
+    near = difflib.get_close_matches(key, keys, n=1, cutoff=0.75)
     if near:
         return near[0]
-    last = {known.rsplit(".", 1)[-1]: known for known in keys}
-    near = difflib.get_close_matches(key.rsplit(".", 1)[-1], list(last), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(key.rsplit(".", 1)[-1], list(last), n=1, cutoff=0.75)
     return last[near[0]] if near else None
 
 
@@ -213,9 +276,17 @@ def _explain_override(key: str, chain: list[BaseException]) -> str:
 
 
 def _unknown_key(key: str) -> str:
-    near = nearest_key(key)
-    advice = f"did you mean {near}?" if near else "python src/train.py --cfg job lists every key"
+    if (advice := ELSEWHERE.get(key.split(".")[0])) is None:
+        near = nearest_key(key)
+        advice = f"did you mean {near}?" if near else "python src/train.py --cfg job lists every key"
     return f"{key}: no such key; {advice}"
+
+
+def _of_options(message: str) -> str:
+    """What the parser of options says, and what it does not say of words that are none."""
+    if re.search(r"unrecognized arguments: [^-\s]", message):
+        message += "; options come first, as in python src/train.py -m KEY=VALUE KEY=VALUE"
+    return message
 
 
 def _plain_cause(chain: list[BaseException]) -> str:

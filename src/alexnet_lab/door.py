@@ -7,14 +7,18 @@ import dataclasses
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hydra.core.config_store import ConfigStore
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from alexnet_lab import command_line
+from alexnet_lab import command_line, streams
 from alexnet_lab.config import GROUPS, RunConfig, TrainerConfig
 from alexnet_lab.config_checks import typed
 from alexnet_lab.data.parallel import usable_cores
@@ -34,17 +38,24 @@ LABELS = {"model": ("name", "architecture"), "optim": ("name",)}  # by which res
 
 
 class DoorCheck(Callback):
-    """Hydra calls this before it makes the run folder. (It swallows exceptions here, so the check exits.)"""
+    """Hydra calls this before it makes the run folder."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        with command_line.one_line_errors():
+        with _exit_on_errors():
             _check_started_once()
+            _check_hydra(config.hydra, sweep=False)
             if not config.hydra.run.dir:
                 raise UserError("hydra.run.dir=: must name a folder")
             folder = Path(str(config.hydra.run.dir))
             check_job(config, folder)
             hold_for_life(folder)
         os.environ.update(lifeline.environment())  # for the other ranks, which this process starts
+        _outlive_the_screen()
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        with _exit_on_errors():
+            _check_hydra(config.hydra, sweep=True)
+        _outlive_the_screen()
 
 
 class OneAtATime(Callback):
@@ -52,6 +63,42 @@ class OneAtATime(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         command_line.fail("-m: only src/train.py has sweeps; name one collection at a time")
+
+
+@contextmanager
+def _exit_on_errors() -> Iterator[None]:
+    """Hydra goes on after an exception in a callback: a bug of the door would open it."""
+    try:
+        with command_line.one_line_errors():
+            yield
+    except Exception:
+        traceback.print_exc()
+        sys.exit(1)
+
+
+def _outlive_the_screen() -> None:
+    """What a run prints is in its folder too: nothing that happens to the screen may end it."""
+    sys.stdout = streams.outliving(sys.stdout)
+
+
+def _check_hydra(hydra: Any, sweep: bool) -> None:
+    """Raise UserError for settings of Hydra's own that would be dropped without a word, or run jobs otherwise."""
+    for part, option in (("sweeper", "checked"), ("launcher", "local")):
+        own = ConfigStore.instance().load(f"hydra/{part}/{option}.yaml").node
+        if (hydra[part] or {}).get("_target_") != own["_target_"]:
+            raise UserError(f"hydra.{part}: only this project's own gives jobs their folders; drop what changes it")
+    if hydra.job.chdir:
+        raise UserError(
+            "hydra.job.chdir=true: is not available; paths such as data.store_root are meant from where the program "
+            "is started"
+        )
+    if dict(hydra.sweep) != {"dir": "", "subdir": ""}:  # as in conf/train.yaml
+        raise UserError("hydra.sweep: is not read; the folder of a sweep is runs/NAME, with sweep=NAME")
+    for text in hydra.overrides.hydra:
+        if sweep and text.startswith("hydra.run."):
+            raise UserError(f"{text}: is for single runs; the folder of a sweep is runs/NAME, with sweep=NAME")
+        if not sweep and text.startswith(("hydra.launcher.", "hydra.sweeper.")):
+            raise UserError(f"{text}: is for sweeps; add -m")
 
 
 def _check_started_once() -> None:
@@ -69,6 +116,9 @@ def check_job(config: DictConfig, folder: Path = RUNS) -> RunConfig:
     folder: where its run folder is to be. Raises UserError, or OmegaConf's error where a value is missing or
     cannot be resolved.
     """
+    for group in GROUPS:
+        if not isinstance(config.hydra.runtime.choices.get(group), str):  # as after logger=[csv,wandb]
+            raise UserError(f"{group}: takes one option; python src/train.py --help lists them")
     own = copy.deepcopy(config)
     with open_dict(own):
         del own["hydra"]

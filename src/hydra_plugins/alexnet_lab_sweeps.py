@@ -65,7 +65,9 @@ class CheckedSweeper(Sweeper):
         check_size(overrides)
         product = BasicSweeper.split_arguments(overrides, max_batch_size=None)[0]
         loader = self.hydra_context.config_loader
-        plan = plan_sweep(product, self.experiment, lambda job: loader.load_sweep_config(self.config, job))
+        plan = plan_sweep(
+            product, self.experiment, self.config.sweep, lambda job: loader.load_sweep_config(self.config, job)
+        )
         with open_dict(self.config):
             self.config.hydra.sweep.dir = str(plan.folder)
         return self.launcher.launch([job.overrides for job in plan.jobs], initial_job_idx=0)
@@ -81,18 +83,23 @@ class LocalLauncher(Launcher):
         self.config, self.hydra_context = config, hydra_context
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from alexnet_lab.experiments.composition import composition
         from alexnet_lab.experiments.job_process import Job
         from alexnet_lab.experiments.scheduler import Scheduler
         from alexnet_lab.tracking.sync import say_what_waits
 
         folder, jobs = Path(self.config.hydra.sweep.dir), []
+        composed_from = composition(self.config.hydra)
         for overrides in job_overrides:
             composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
             jobs.append(
                 Job(
                     name=str(composed.hydra.sweep.subdir),
                     folder=folder / str(composed.hydra.sweep.subdir),
-                    overrides=[text for text in overrides if not text.startswith("hydra.sweep.")],
+                    overrides=[
+                        *composed_from,
+                        *(text for text in overrides if not text.startswith("hydra.sweep.")),
+                    ],
                     devices=int(composed.trainer.devices),
                     uses_gpus=str(composed.trainer.accelerator) != "cpu",
                 )

@@ -52,6 +52,28 @@ def test_a_sweep_makes_a_folder_a_job_and_is_not_done_twice(program, small, tmp_
     assert "was made with model.dropout=0.5, not 0.1; choose another sweep=NAME" in other.stderr
 
 
+def test_jobs_compose_what_the_sweep_composed(program, small, tmp_path: Path) -> None:
+    """Its own configuration, with options of its own from two folders, reaches the jobs and their results."""
+    presets = SOURCE.parent / "conf"
+    for text, name in (
+        ("defaults: [train, _self_]\nseed: 7\nsweep: my own\n", "here/mine.yaml"),
+        ((presets / "model" / "mini.yaml").read_text().replace("name: mini", "name: own"), "here/model/own.yaml"),
+        ((presets / "optim" / "mini.yaml").read_text().replace("name: mini", "name: slow"), "there/optim/slow.yaml"),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    own = ("--config-dir", "here", "--config-name", "mine", "hydra.searchpath=[file://there]")
+
+    answer = program("train.py", "-m", *own, "model=own", "optim=slow", "model.lrn=false", *small)
+
+    assert answer.returncode == 0, answer.stderr
+    [folder] = (tmp_path / "runs" / "my own").iterdir()
+    result = json.loads((folder / "result.json").read_text())
+    assert (result["seed"], result["config"]["model"]["name"], result["config"]["optim"]["name"]) == (7, "own", "slow")
+    # What continues the run composes the same.
+    assert result["overrides"][:5] == ["--config-dir", str(tmp_path / "here"), *own[2:]]
+
+
 def test_a_job_that_fails_is_named_and_the_others_run(program, tmp_path: Path) -> None:
     for collection in ("good", "bad"):
         for split in ("train", "val"):

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
+from alexnet_lab.config import ARCHITECTURES, ModelConfig
+from alexnet_lab.errors import UserError
 from alexnet_lab.networks.alexnet import AlexNet, TowerLinear
 from alexnet_lab.training.build import build_network
 from test_config import composed
@@ -142,3 +144,9 @@ def test_pytorchs_start_reaches_layers_that_pytorch_does_not_have() -> None:
     bound = network.fc6.linear.weight.shape[1] ** -0.5
     for parameter in (network.fc6.linear.weight, network.fc6.linear.bias):
         assert float(parameter.detach().abs().max()) == pytest.approx(bound, rel=0.05)
+
+
+def test_an_architecture_that_nobody_builds_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ARCHITECTURES, "alexnet2", ())
+    with pytest.raises(UserError, match=r"alexnet2: is named in .* and built by nobody"):
+        build_network(ModelConfig(architecture="alexnet2"), 10)

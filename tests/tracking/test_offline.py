@@ -76,6 +76,18 @@ def test_where_wandb_is_not_installed_a_run_says_so_and_does_without(small, tmp_
     assert process.returncode == 0, output
     assert output.count("W&B") == 1
     assert "W&B: not used (wandb is not installed); the run folder has everything" in output
+    assert not list(tmp_path.glob("runs/bare/*/wandb"))
+
+
+def test_switched_off_it_leaves_nothing_and_what_its_variables_say_is_recorded(small, tmp_path: Path) -> None:
+    for mode in ("disabled", "offline"):
+        said = {"WANDB_MODE": mode, "WANDB_PROJECT": "thesis", "WANDB_NOTES": "after the fix", "WANDB_TAGS": "blue"}
+        process = starter(tmp_path)("train.py", *small, "logger=wandb", f"sweep={mode}", environment=said)
+        assert process.wait(HANG) == 0
+    assert not list(tmp_path.glob("runs/disabled/*/wandb"))
+    [offline] = tmp_path.glob("runs/offline/*/wandb/offline-run-*")
+    [run] = of_kind(read_offline(offline), "run")
+    assert (run["project"], run["notes"], run["tags"]) == ("thesis", "after the fix", ["mini", "fractals", "blue"])
 
 
 def check_run(folder: Path) -> None:

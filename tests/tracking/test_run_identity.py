@@ -33,4 +33,29 @@ def test_an_agents_name_for_a_run_stays_in_its_folder(tmp_path: Path, monkeypatc
     monkeypatch.setenv("WANDB_RUN_ID", "planned0")
     assert run_id(tmp_path) == "planned0"
     monkeypatch.delenv("WANDB_SWEEP_ID")
+    monkeypatch.delenv("WANDB_RUN_ID")
     assert run_id(tmp_path) == "planned0"
+
+
+def test_what_the_environment_says_to_wandb_is_heeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "WANDB_PROJECT": "thesis",
+        "WANDB_NAME": "the one",
+        "WANDB_NOTES": "after the fix",
+        "WANDB_RUN_GROUP": "chapter 2",
+        "WANDB_JOB_TYPE": "ablation",
+        "WANDB_TAGS": "blue,green",
+        "WANDB_RUN_ID": "mine0",
+    }.items():
+        monkeypatch.setenv(name, value)
+    told = description(composed("sweep=ours"), tmp_path, 10, devices=1)
+    assert {key: told[key] for key in told if key != "config"} == {
+        "id": "mine0",
+        "project": "thesis",
+        "name": "the one",
+        "notes": "after the fix",
+        "group": "chapter 2",
+        "job_type": "ablation",
+        "tags": ["mini", "fractals", "blue", "green"],
+    }
+    assert description(composed("logger.project=own"), tmp_path, 10, devices=1)["project"] == "own"

@@ -15,7 +15,7 @@ from alexnet_lab.config import RunConfig
 from alexnet_lab.door import check_job
 from alexnet_lab.errors import UserError
 from alexnet_lab.experiments.experiment import load_experiment
-from alexnet_lab.experiments.run_folders import RUNS, job_name, sweep_name
+from alexnet_lab.experiments.run_folders import RUNS, job_name, quoted, sweep_name
 from alexnet_lab.training.result import configuration, read_result
 from alexnet_lab.training.same_images import at_hand, refuse_other_images
 from alexnet_lab.training.same_run import difference, read_configuration
@@ -36,15 +36,19 @@ class Plan:
 
 
 def plan_sweep(
-    product: Sequence[Sequence[str]], experiment: str | None, compose: Callable[[list[str]], DictConfig]
+    product: Sequence[Sequence[str]],
+    experiment: str | None,
+    sweep: str | None,
+    compose: Callable[[list[str]], DictConfig],
 ) -> Plan:
     """Name, compose and check every job of a sweep.
 
-    product: the overrides of each combination that the command line asks for. compose: from overrides to
-    the whole configuration. Raises UserError, naming the job, for the first that cannot work, for two
-    jobs of one name, and where a folder holds a run that was made with other settings.
+    product: the overrides of each combination that the command line asks for. sweep: the name that the
+    configuration gives it, None for one made of the experiment's or of the overrides. compose: from overrides to
+    the whole configuration. Raises UserError, naming the job, for the first that cannot work, for two jobs of one
+    name, and where a folder holds a run that was made with other settings.
     """
-    plan = name_jobs(product, experiment)
+    plan = name_jobs(product, experiment, sweep)
     for job in plan.jobs:
         run = check_job(compose(job.overrides))
         check_same_run(plan.folder / job.name, run)
@@ -67,7 +71,7 @@ def check_size(overrides: Sequence[Override]) -> None:
             raise UserError(f"{override.input_line}: makes {jobs} jobs; a sweep has from 1 to {MOST_JOBS}")
 
 
-def name_jobs(product: Sequence[Sequence[str]], experiment: str | None) -> Plan:
+def name_jobs(product: Sequence[Sequence[str]], experiment: str | None, sweep: str | None) -> Plan:
     """The jobs of a sweep with the names of their folders. Raises UserError for two jobs of one name."""
     variants: dict[str, list[str]] = {"": []}
     if experiment is not None:
@@ -77,7 +81,6 @@ def name_jobs(product: Sequence[Sequence[str]], experiment: str | None) -> Plan:
     swept = _swept(product)
     if any(text.startswith("sweep=") for text in swept):
         raise UserError("sweep=: names one sweep; give several values to other keys")
-    sweep = next((text.split("=", 1)[1] for text in product[0] if text.startswith("sweep=")), None)
     if sweep is None:
         sweep = experiment or sweep_name([text for line in product for text in line])
     jobs: dict[str, PlannedJob] = {}
@@ -92,8 +95,8 @@ def name_jobs(product: Sequence[Sequence[str]], experiment: str | None) -> Plan:
                 )
             named = [text for text in line if not text.startswith("sweep=")]
             # What makes a variant comes last: no override may turn its row into another's.
-            jobs[name] = PlannedJob(name, [*named, *own, f"sweep={sweep}", f"hydra.sweep.subdir={name}"])
-    return Plan(RUNS / sweep.strip("'\""), list(jobs.values()))
+            jobs[name] = PlannedJob(name, [*named, *own, f"sweep={quoted(sweep)}", f"hydra.sweep.subdir={name}"])
+    return Plan(RUNS / sweep, list(jobs.values()))
 
 
 def check_same_run(folder: Path, run: RunConfig) -> None:

@@ -26,12 +26,16 @@ def readable(text: str) -> str:
     return name or "default"
 
 
+def quoted(value: str) -> str:
+    """A text as the value of an override, in quotes where Hydra has to be told where it ends."""
+    if re.fullmatch(r"[A-Za-z0-9_./+-]+", value):
+        return value
+    return "'" + value.replace("'", "\\'") + "'"
+
+
 def run_dir(folder: Path) -> str:
-    """The override that names a run's folder, quoted where Hydra has to be told where the name ends."""
-    name = str(folder)
-    if not re.fullmatch(r"[A-Za-z0-9_./+-]+", name):
-        name = "'" + name.replace("'", "\\'") + "'"
-    return f"hydra.run.dir={name}"
+    """The override that names a run's folder."""
+    return f"hydra.run.dir={quoted(str(folder))}"
 
 
 def job_name(variant: str, overrides: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ import string
 from pathlib import Path
 from typing import Any
 
-from alexnet_lab.config import RunConfig
+from alexnet_lab.config import LoggerConfig, RunConfig
 from alexnet_lab.experiments.run_folders import readable
 from alexnet_lab.files import write_text
 from alexnet_lab.training.environment import commit, hardware, versions
@@ -25,10 +25,10 @@ SINGLE = "single"  # group of runs that belong to no sweep
 def run_id(folder: Path) -> str:
     """The run's id, kept in its folder: a run that is continued is the same run. Made where there is none.
 
-    An agent of a W&B sweep has given the run an id before it starts it.
+    WANDB_RUN_ID gives the run another one, as agents of W&B's sweeps do before they start it.
     """
     path = folder / ID_FILE
-    if of_an_agent() and (given := os.environ.get("WANDB_RUN_ID")):
+    if given := os.environ.get("WANDB_RUN_ID"):
         write_text(path, given + "\n")
         return given
     try:
@@ -60,7 +60,10 @@ def variant(run: RunConfig, folder: Path) -> str:
 
 
 def description(run: RunConfig, folder: Path, parameters: int, devices: int) -> dict[str, Any]:
-    """What W&B is told of a run before it starts."""
+    """What W&B is told of a run before it starts. Its own variables of the environment go before what is made here,
+    and WANDB_PROJECT before a logger.project that was left as it is.
+    """
+    own_project = run.logger.project == LoggerConfig().project or of_an_agent()
     name = variant(run, folder)
     flat = {key: value for key, value in flatten(configuration(run)).items() if key not in PATHS}
     machine = {f"hardware.{key}": value for key, value in hardware().items()}
@@ -68,11 +71,12 @@ def description(run: RunConfig, folder: Path, parameters: int, devices: int) -> 
     facts = {"variant": name, "parameters": parameters, "hardware.devices": devices, "commit": commit()}
     return {
         "id": run_id(folder),
-        "project": os.environ.get("WANDB_PROJECT", run.logger.project) if of_an_agent() else run.logger.project,
-        "name": f"{name}_seed-{run.seed}",
-        "group": run.sweep or SINGLE,
-        "job_type": "train",
-        "tags": [run.model.name, run.data.source],
+        "project": (own_project and os.environ.get("WANDB_PROJECT")) or run.logger.project,
+        "name": os.environ.get("WANDB_NAME") or f"{name}_seed-{run.seed}",
+        "notes": os.environ.get("WANDB_NOTES"),
+        "group": os.environ.get("WANDB_RUN_GROUP") or run.sweep or SINGLE,
+        "job_type": os.environ.get("WANDB_JOB_TYPE") or "train",
+        "tags": [run.model.name, run.data.source, *filter(None, os.environ.get("WANDB_TAGS", "").split(","))],
         "config": flat | facts | machine | libraries,
     }
 

@@ -39,6 +39,7 @@ class WandbPipe:
 
     def __init__(self, folder: Path, start: dict[str, Any], stop: Callable[[], None]) -> None:
         self._stop = stop
+        self.used = True  # false once it is known that W&B is not: it is not installed, or switched off
         self._waiting: queue.Queue[str | None] = queue.Queue(ROOM)
         self._done = self._given_up = False
         self._process = subprocess.Popen(
@@ -90,6 +91,7 @@ class WandbPipe:
             self._done |= bool(message.get("done"))
             if "stop" in message:
                 self._stop()
+            self.used &= message.get("used", True)
             if "say" in message:
                 log.log(logging.WARNING if message["level"] == "warning" else logging.INFO, "%s", message["say"])
         if not self._done:

@@ -4,7 +4,8 @@ It is a process of its own so that nothing of W&B can hold up or end a training 
 goes on, whether they are read or not. Its working folder is the run's, so that every path it names is relative.
 
 Standard input: a JSON object a line, {"do": "start" | "row" | "pictures" | "summary" | "artifact" | "finish", ...}.
-Standard output: a JSON object a line, {"say": text, "level": "info" | "warning"}, {"stop": true} when somebody stops
+Standard output: a JSON object a line, {"say": text, "level": "info" | "warning"}, the first of them with "used":
+whether W&B is, {"stop": true} when somebody stops
 the run on W&B, and at last {"done": true}.
 """
 
@@ -76,7 +77,7 @@ def speak(lines: TextIO, say: Callable[..., None]) -> None:
     """Pass the messages on until the last one. Raises what W&B raises."""
     start = json.loads(lines.readline())
     access = wandb_access.find_access()
-    say(say=access.line(start["sync_command"]), level="info")
+    say(say=access.line(start["sync_command"]), level="info", used=access.mode != "none")
     if access.mode == "none":
         return
     run = open_run(start, access, say)
@@ -134,7 +135,7 @@ def open_run(start: dict[str, Any], access: wandb_access.Access, say: Callable[.
         x_stats_pid=start["pid"],
         x_transaction_log_flush_interval=2.0,  # seconds that a power cut may cost
     )
-    given = {key: start[key] for key in ("id", "name", "group", "job_type", "tags", "config", "project")}
+    given = {key: start[key] for key in ("id", "name", "notes", "group", "job_type", "tags", "config", "project")}
     given |= {"dir": ".", "resume": "allow", "settings": settings}
     try:
         run = wandb.init(mode=access.mode, **given)  # type: ignore[arg-type]

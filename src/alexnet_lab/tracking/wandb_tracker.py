@@ -6,6 +6,7 @@ import csv
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,15 @@ class WandbTracker(Tracker):
         # W&B has a preempted run of a sweep started again, and an agent's request to end comes from a person or a plan.
         self._pipe.send(do="finish", exit_code=code, preempted=asked and not of_an_agent())
         self._pipe.close(ENDING_SECONDS if asked else self._finish_seconds + START_SECONDS)
+        if not self._pipe.used:
+            with suppress(OSError):
+                self._weights.unlink()
+                self._weights.parent.rmdir()
         self._pipe = None
+
+    @property
+    def _weights(self) -> Path:
+        return self.folder / "wandb" / "best.safetensors"
 
     def _send_weights(self, errors: dict[str, float]) -> None:
         """The best epoch's weights as an artifact."""
@@ -109,7 +118,7 @@ class WandbTracker(Tracker):
         from alexnet_lab.weights.safetensors_file import save
 
         assert self._pipe is not None
-        file = self.folder / "wandb" / "best.safetensors"
+        file = self._weights
         try:
             file.parent.mkdir(exist_ok=True)
             save(load_run(self.folder), file)  # a checkpoint itself is a pickle and names folders of this machine

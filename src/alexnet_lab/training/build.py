@@ -7,6 +7,7 @@ import dataclasses
 from torch import nn
 
 from alexnet_lab.config import ARCHITECTURES, ModelConfig
+from alexnet_lab.errors import UserError
 from alexnet_lab.networks.alexnet import AlexNet
 from alexnet_lab.networks.cifar10_net import Cifar10Net
 from alexnet_lab.networks.lenet5 import LeNet5
@@ -23,7 +24,14 @@ def build_network(model: ModelConfig, num_classes: int) -> nn.Module:
     if model.architecture in OWN:
         return OWN[model.architecture](num_classes, **{name: knobs[name] for name in names})
 
-    from alexnet_lab.networks.torchvision_networks import TorchvisionNetwork  # its import takes a second
+    import torchvision  # here, because its import takes a second
 
+    from alexnet_lab.networks.torchvision_networks import TorchvisionNetwork
+
+    if model.architecture not in torchvision.models.list_models():
+        raise UserError(
+            f"model.architecture={model.architecture}: is named in config.ARCHITECTURES and built by nobody; "
+            "add its class to OWN in training/build.py"
+        )
     options = {name: knobs[name] for name in names - {"input_size"}}
     return TorchvisionNetwork(model.architecture, num_classes, **options)

@@ -37,7 +37,8 @@ def one_line_troubles(run: RunConfig, ranks: Ranks, command: str) -> Iterator[No
             raise
         raise Preempted(f"{error.strerror}: {error.filename or 'the disk'}; make room, then: {command}") from error
     except RuntimeError as error:
-        if "can't allocate memory" in str(error):  # of PyTorch's allocator on the CPU
+        # PyTorch's allocator on the CPU says the first, oneDNN, where it has no memory for its code, the second.
+        if "can't allocate memory" in str(error) or "could not create a primitive" in str(error):
             raise UserError(_out_of_memory(run, ranks)) from error
         if who := ranks.missing(error):
             raise UserError(
