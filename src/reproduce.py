@@ -3,8 +3,8 @@
 python src/reproduce.py experiment=ablations seeds=3 [jobs=2] [sweep=NAME] [overrides of src/train.py]
 python src/reproduce.py status [experiment=ablations [seeds=3] [data=imagenet]] [sweep=NAME or FOLDER]
 
-Runs what is missing of the sweep, writes table.md, table.csv and table.json into runs/<sweep>/, prints the table.
-status shows where a sweep stands, while it runs too, and changes nothing.
+Runs what is missing of the sweep, writes its table and forest plot into runs/<sweep>/, prints the table.
+status shows where a sweep stands, with an experiment's table so far, while it runs too, and changes nothing.
 """
 
 import sys
@@ -12,9 +12,10 @@ import sys
 from alexnet_lab import command_line
 from alexnet_lab.experiments.request import read_request, read_status_request
 from alexnet_lab.experiments.sweep_process import run_sweep
-from alexnet_lab.reports.ablation_table import make_rows, print_table, write_table
+from alexnet_lab.reports.ablation_table import make_table, print_table, write_table
 from alexnet_lab.reports.collect import collect
-from alexnet_lab.reports.heading import cost, describe
+from alexnet_lab.reports.forest_plot import write_forest_plot
+from alexnet_lab.reports.heading import about, cost
 from alexnet_lab.reports.sweep_status import print_status, print_sweeps, sweep_status
 
 
@@ -24,11 +25,11 @@ def reproduce() -> None:
     if code:
         sys.exit(code)
     results = collect(request.folder, request.experiment, request.seed_list)
-    rows = make_rows(request.experiment, results)
-    heading = describe(results)
-    write_table(request.folder, request.experiment, rows, heading)
-    print_table(request.experiment, rows, f"{heading} {cost(results)}")
-    print(f"also in {request.folder / 'table.md'}, table.csv and table.json")
+    table = make_table(request.experiment, results, request.seeds)
+    write_table(request.folder, table, about(results))
+    write_forest_plot(request.folder, table)
+    print_table(table, [*about(results), cost(results)])
+    print(f"also in {request.folder / 'table.md'}, table.csv, table.json, forest.svg and forest.png")
 
 
 def status() -> None:
@@ -36,7 +37,11 @@ def status() -> None:
     if asked is None:
         print_sweeps()
     else:
-        print_status(asked[0], sweep_status(*asked))
+        print_status(asked.folder, sweep_status(asked.folder, asked.jobs))
+        if asked.experiment is not None:
+            results = collect(asked.folder, asked.experiment, asked.seeds)
+            if results[asked.experiment.base]:
+                print_table(make_table(asked.experiment, results, len(asked.seeds)), about(results))
 
 
 if __name__ == "__main__":

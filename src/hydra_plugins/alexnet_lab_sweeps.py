@@ -88,10 +88,11 @@ class LocalLauncher(Launcher):
         from alexnet_lab.experiments.scheduler import Scheduler
         from alexnet_lab.tracking.sync import say_what_waits
 
-        folder, jobs = Path(self.config.hydra.sweep.dir), []
+        folder, jobs, seeds = Path(self.config.hydra.sweep.dir), [], set()
         composed_from = composition(self.config.hydra)
         for overrides in job_overrides:
             composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+            seeds.add(int(composed.seed))
             jobs.append(
                 Job(
                     name=str(composed.hydra.sweep.subdir),
@@ -105,7 +106,19 @@ class LocalLauncher(Launcher):
                 )
             )
         try:
-            Scheduler(jobs, self.jobs, self.sweep_retries).run()
+            results = self._results(folder, {job.name for job in jobs}, sorted(seeds))
+            Scheduler(jobs, self.jobs, self.sweep_retries, results).run()
         finally:
             say_what_waits(folder)
         return [JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED) for job in jobs]
+
+    def _results(self, folder: Path, jobs: set[str], seeds: list[int]) -> Any:
+        """The table of an experiment, for the live view; None where the jobs are not just its variants by its seeds."""
+        name = self.config.hydra.sweeper.get("experiment")
+        if name is None:
+            return None
+        from alexnet_lab.experiments.experiment import load_experiment
+        from alexnet_lab.reports.live_table import LiveTable
+
+        table = LiveTable(folder, load_experiment(name), seeds)
+        return table if table.jobs == jobs else None

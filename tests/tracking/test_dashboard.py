@@ -14,14 +14,15 @@ from tracking.tracked import starter
 ROW = {
     "variant": "base", "label": "two towers, LRN, overlapping pooling", "parameters": 1479028, "n": 3, "seeds": "0 1 2",
     "top1_error": 29.4, "top1_half_width": 12.9, "top1_difference": None, "top1_difference_half_width": None,
-    "top1_resolved": None, "top1_paper_difference": None, "top1_original_error": 40.664,
+    "top1_verdict_in_words": None, "top1_paper_difference": None, "top1_original_error": 40.664,
     "top5_error": 3.4, "top5_half_width": 1.9, "top5_difference": None, "top5_difference_half_width": None,
-    "top5_resolved": None, "top5_paper_difference": None, "top5_original_error": 18.21,
+    "top5_verdict_in_words": None, "top5_paper_difference": None, "top5_original_error": 18.21,
 }  # fmt: skip
 OTHER = ROW | {
     "variant": "no-lrn", "label": "no normalization", "top1_error": 21.5, "top1_difference": -7.9,
-    "top1_difference_half_width": 14.0, "top1_resolved": False, "top1_paper_difference": 1.4,
-    "top5_difference": -1.6, "top5_difference_half_width": 3.5, "top5_resolved": False, "top5_paper_difference": 1.2,
+    "top1_difference_half_width": 14.0, "top1_verdict_in_words": "not resolved: made up", "top1_paper_difference": 1.4,
+    "top5_difference": -1.6, "top5_difference_half_width": 3.5, "top5_verdict_in_words": "not resolved",
+    "top5_paper_difference": 1.2,
 }  # fmt: skip
 
 
@@ -31,7 +32,7 @@ def sweep(tmp_path: Path) -> Path:
     folder = tmp_path / "runs" / "ablations"
     (folder / "base_seed-0").mkdir(parents=True)
     (folder / "base_seed-0" / "wandb_run_id").write_text("abcd1234\n")
-    table = {"schema_version": 1, "title": "Ablations", "about": "2 runs.", "rows": [ROW, OTHER]}
+    table = {"schema_version": 2, "notes": ["Note."], "title": "Ablations", "about": "2 runs.", "rows": [ROW, OTHER]}
     (folder / "table.json").write_text(json.dumps(table))
     (folder / "table.md").write_text("| variant |\n")
     return folder
@@ -67,7 +68,7 @@ def test_saving_the_dashboard_twice_gives_one(sweep: Path, tmp_path: Path) -> No
 
         report = by_type["runs"]["spec"]
         assert by_type["runs"]["displayName"] == "Ablations of AlexNet: ablations"
-        assert "| no normalization | 3 | 21.5 ± 12.9 | -7.9 ± 14.0 (not resolved) | +1.4 |" in json.loads(
+        assert "| no normalization | 3 | 21.5 ± 12.9 | -7.9 ± 14.0 (not resolved: made up) | +1.4 |" in json.loads(
             json.dumps(report).replace("\\\\u00b1", "±")
         )
         assert "37.473" in report  # of the original program

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from alexnet_lab.errors import UserError
 
 EXPERIMENTS = Path(__file__).parents[3] / "experiments"
+MOST_VARIANTS = 51  # base and 50 more: corrected for more comparisons, next to nothing would be resolved
 
 
 @dataclass
@@ -21,6 +23,14 @@ class Figure:
     top1: float | None = None
     top5: float | None = None
     source: str = MISSING
+
+
+@dataclass
+class Margin:
+    """A difference below this many points of error is none to speak of; above 0, chosen before the runs are made."""
+
+    top1: float = MISSING
+    top5: float = MISSING
 
 
 @dataclass
@@ -47,6 +57,7 @@ class Experiment:
     seeds: int = MISSING
     cost: str = MISSING
     command: str = MISSING
+    margin: Margin = field(default_factory=Margin)
     overrides_for_data: dict[str, list[str]] = field(default_factory=dict)
     variants: dict[str, Variant] = field(default_factory=dict)
 
@@ -64,5 +75,10 @@ def load_experiment(name: str) -> Experiment:
         raise UserError(f"{path}: {str(error).splitlines()[0]}") from None
     if experiment.base not in experiment.variants:
         raise UserError(f"{path}: base {experiment.base} is not among the variants")
+    if len(experiment.variants) > MOST_VARIANTS:
+        raise UserError(f"{path}: has {len(experiment.variants)} variants; {MOST_VARIANTS} are the most")
+    for metric, margin in (("top1", experiment.margin.top1), ("top5", experiment.margin.top5)):
+        if not 0 < margin < math.inf:
+            raise UserError(f"{path}: margin.{metric}={margin}: must be a number of points above 0")
     assert isinstance(experiment, Experiment)
     return experiment

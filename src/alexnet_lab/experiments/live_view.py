@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -30,6 +30,7 @@ STYLES = {
 }
 TEXTS = ("state", "ending")  # of progress.json
 NUMBERS = ("epoch", "epochs", "val_top1_error", "images_per_second", "seconds_left", "attempts")
+FEWEST_JOBS = 4  # lines of them on the smallest screen
 LINE_EVERY_SECONDS = 20.0  # between two reports where there is no terminal
 
 
@@ -95,11 +96,22 @@ def read_progress(folder: Path) -> dict[str, Any]:
     return kept
 
 
+class Results(Protocol):
+    """What an experiment's jobs have shown so far; handed in, because reports import experiments."""
+
+    def take(self, job: str) -> list[str]:
+        """Take in the result of a job that has ended, once. Returns lines to say."""
+
+    def table(self) -> Table | None:
+        """What is shown below the jobs; None as long as there is nothing."""
+
+
 class LiveView:
     """A table that redraws itself on a terminal; a line now and then anywhere else."""
 
-    def __init__(self, jobs: list[JobView], slots: int, skipped: int) -> None:
-        self.jobs, self.slots, self.skipped = jobs, slots, skipped
+    def __init__(self, jobs: list[JobView], slots: int, skipped: int, results: Results | None = None) -> None:
+        self.jobs, self.slots, self.skipped, self.results = jobs, slots, skipped, results
+        self._taken: set[str] = set()
         self.console = Console(stderr=True)
         self.started = time.monotonic()
         self._said: set[str] = set()
@@ -126,11 +138,23 @@ class LiveView:
         for job in self.jobs:
             if job.running:
                 job.read()
+        said = self._take_results()
         if self._live is not None:
             if self._live.is_started:
                 self._live.update(self.table(), refresh=True)
         else:
             self._print_lines()
+            for line in said:
+                self.console.print(Text(line), soft_wrap=True)
+
+    def _take_results(self) -> list[str]:
+        """What the results of jobs that have ended since say."""
+        said = []
+        for job in self.jobs:
+            if self.results is not None and job.state in ("complete", "done") and job.name not in self._taken:
+                self._taken.add(job.name)
+                said += self.results.take(job.name)
+        return said
 
     def seconds_left(self) -> float | None:
         """Until the last job ends, supposing that jobs yet to start take as long as those so far."""
@@ -149,13 +173,22 @@ class LiveView:
         return work / self.slots
 
     def table(self) -> Group:
-        """The screen as rich renders it. Where it does not fit, jobs that ended or wait are counted instead."""
+        """The screen as rich renders it.
+
+        Where it does not fit, jobs that ended or wait are counted instead; results are left out where less than
+        FEWEST_JOBS could be shown beside them.
+        """
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in ("job", "state"):
             table.add_column(column, no_wrap=True)
         for column in ("epoch", "", "val top-1 error", "images/s", "time left"):
             table.add_column(column, justify="right" if column else "left", no_wrap=True)
-        shown = self._fitting(max(4, self.console.height - 5))
+        room = self.console.height - 5
+        results = self.results.table() if self.results is not None else None
+        below = results.row_count + 2 if results is not None else 0
+        if room - below < FEWEST_JOBS:
+            results, below = None, 0
+        shown = self._fitting(max(FEWEST_JOBS, room - below))
         for job in shown:
             news = job.progress
             epochs = news.get("epochs")
@@ -174,6 +207,8 @@ class LiveView:
         if len(shown) < len(self.jobs):
             lines.append(Text(f"and {len(self.jobs) - len(shown)} more", "dim"))
         lines.append(Text(self.summary(), "bold"))
+        if results is not None:
+            lines += [Text(), results]
         return Group(*lines)
 
     def summary(self) -> str:

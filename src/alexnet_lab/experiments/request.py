@@ -58,6 +58,16 @@ class Request:
         ]
 
 
+@dataclass(frozen=True)
+class StatusRequest:
+    """A sweep to look at. jobs: names of those that it must have; experiment: whose it is, with its seeds."""
+
+    folder: Path
+    jobs: list[str] = field(default_factory=list)
+    experiment: Experiment | None = None
+    seeds: list[int] = field(default_factory=list)
+
+
 def read_request(arguments: list[str]) -> Request:
     """Own keys are taken; everything else is passed on. Raises UserError for values that cannot be meant."""
     own, passed_on = split_arguments(arguments, OWN_KEYS)
@@ -75,18 +85,19 @@ def read_request(arguments: list[str]) -> Request:
     return request
 
 
-def read_status_request(arguments: list[str]) -> tuple[Path, list[str]] | None:
-    """The sweep's folder and the names of the jobs that it must have; None where no sweep is named."""
+def read_status_request(arguments: list[str]) -> StatusRequest | None:
+    """The sweep that is asked for; None where none is named."""
     asked = read_arguments(arguments, {"experiment": "", "sweep": "", "seeds": "", "data": ""})
     if asked["sweep"] and not asked["experiment"]:
         if asked["seeds"] or asked["data"]:
             raise UserError("seeds= and data=: belong to experiment=")
         folder = path(asked["sweep"])
-        return (folder if len(folder.parts) > 1 else RUNS / folder), []
+        return StatusRequest(folder if len(folder.parts) > 1 else RUNS / folder)
     if not any(asked.values()):
         return None
     request = _request({key: value for key, value in asked.items() if value})
-    return request.folder, experiment_jobs(request.experiment.variants, request.seed_list)
+    jobs = experiment_jobs(request.experiment.variants, request.seed_list)
+    return StatusRequest(request.folder, jobs, request.experiment, request.seed_list)
 
 
 def _request(own: dict[str, str]) -> Request:

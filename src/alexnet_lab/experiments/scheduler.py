@@ -21,7 +21,7 @@ from alexnet_lab.data.parallel import usable_cores
 from alexnet_lab.errors import PREEMPTED_EXIT_CODE, STOPPED_EXIT_CODE, Preempted, UserError
 from alexnet_lab.experiments import job_process
 from alexnet_lab.experiments.job_process import Job, JobProcess
-from alexnet_lab.experiments.live_view import JobView, LiveView
+from alexnet_lab.experiments.live_view import JobView, LiveView, Results
 from alexnet_lab.experiments.run_lock import holder, take
 from alexnet_lab.files import has_room, write_json
 from alexnet_lab.training.result import read_result
@@ -51,12 +51,12 @@ class _Turn:
 class Scheduler:
     """run() ends when every job is complete or has failed for good."""
 
-    def __init__(self, jobs: list[Job], at_once: int | None, retries: int) -> None:
+    def __init__(self, jobs: list[Job], at_once: int | None, retries: int, results: Results | None = None) -> None:
         if at_once is not None and at_once < 1:
             raise UserError(f"hydra.launcher.jobs={at_once}: must be at least 1")
         if not 0 <= retries <= 1000:
             raise UserError(f"hydra.launcher.sweep_retries={retries}: must be from 0 to 1000")
-        self.retries = retries
+        self.retries, self.results = retries, results
         self.gpus = visible_gpus() if any(job.uses_gpus for job in jobs) else []
         devices = max((job.devices for job in jobs), default=1)
         if self.gpus and devices > len(self.gpus):
@@ -89,7 +89,7 @@ class Scheduler:
         previous = {number: signal.signal(number, self._ask_to_end) for number in SIGNALS}
         try:
             views = [turn.view for turn in self.turns]
-            with LiveView(views, self.slots, self.counts["complete before"]) as screen:
+            with LiveView(views, self.slots, self.counts["complete before"], self.results) as screen:
                 while (self.waiting or self.running) and not self.asked_to_end:
                     self._start_waiting()
                     self._take_in_ended()

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from alexnet_lab.errors import UserError
 from alexnet_lab.experiments.experiment import Experiment, Figure
-from alexnet_lab.experiments.statistics import Estimate, estimate, paired_difference
+from alexnet_lab.experiments.statistics import Comparison, Difference, Estimate, Verdict, compare, estimate
 from alexnet_lab.files import write_json, write_text
 
 METRICS = {"top1": "val_top1_error", "top5": "val_top5_error"}
-HEADINGS = {"top1": "top-1 error %", "top5": "top-5 error %"}
+HEADINGS = {"top1": "Top-1 error", "top5": "Top-5 error"}
+COLUMNS = ("variant", "n", "error %", "against base", "paper", "p", "verdict")
+LEFT = ("variant", "verdict")  # the others are numbers
+SCHEMA_VERSION = 2  # of table.json
 
 
 @dataclass(frozen=True)
@@ -30,43 +35,75 @@ class Row:
     parameters: int
     seeds: list[int]
     errors: dict[str, Estimate]
-    differences: dict[str, Estimate | None]
+    differences: dict[str, Difference | None]  # None for the base
     paper_difference: Figure | None
     original: Figure | None
 
 
-def make_rows(experiment: Experiment, results: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[Row]:
+@dataclass(frozen=True)
+class AblationTable:
+    """The rows that have results, and what they can tell; comparisons by "top1" and "top5"."""
+
+    experiment: Experiment
+    rows: list[Row]
+    comparisons: dict[str, Comparison]
+    seeds: int  # of a complete row
+
+    @property
+    def complete(self) -> bool:
+        """Whether every variant has all of its seeds."""
+        return self.runs == self.seeds * len(self.experiment.variants)
+
+    @property
+    def runs(self) -> int:
+        """Results in the table."""
+        return sum(len(row.seeds) for row in self.rows)
+
+    def is_complete(self, row: Row) -> bool:
+        """Whether a row has all of its seeds."""
+        return len(row.seeds) == self.seeds
+
+
+def make_table(
+    experiment: Experiment, results: Mapping[str, Mapping[int, Mapping[str, Any]]], seeds: int
+) -> AblationTable:
     """A row for each variant that has results.
 
-    results: by variant, then by seed, the content of result.json. Raises UserError where a result lacks
-    its errors, or the base has none.
+    results: by variant, then by seed, the content of result.json; seeds: how many a complete row has. Raises
+    UserError where a result lacks its errors, or the base has none.
     """
-    errors = {name: _errors(name, runs) for name, runs in results.items() if runs}
+    errors = {name: _errors(name, results[name]) for name in experiment.variants if results.get(name)}
     if experiment.base not in errors:
         raise UserError(f"{experiment.base}: the base has no finished run, so there is nothing to compare with")
-    rows = []
-    for name, variant in experiment.variants.items():
-        if name not in errors:
-            continue
-        runs = results[name]
-        rows.append(
-            Row(
-                variant=name,
-                label=variant.label,
-                parameters=int(next(iter(runs.values()))["parameters"]),
-                seeds=sorted(runs),
-                errors={metric: estimate(list(errors[name][metric].values())) for metric in METRICS},
-                differences={
-                    metric: None
-                    if name == experiment.base
-                    else paired_difference(errors[name][metric], errors[experiment.base][metric])
-                    for metric in METRICS
-                },
-                paper_difference=variant.paper_difference,
-                original=variant.original,
-            )
+    comparisons = {
+        metric: compare(
+            {name: by_metric[metric] for name, by_metric in errors.items()},
+            experiment.base,
+            margin=getattr(experiment.margin, metric),
+            effects={
+                name: effect
+                for name, variant in experiment.variants.items()
+                if (effect := _of(variant.paper_difference, metric)) is not None
+            },
+            seeds=seeds,
+            comparisons=len(experiment.variants) - 1,
         )
-    return rows
+        for metric in METRICS
+    }
+    rows = [
+        Row(
+            variant=name,
+            label=experiment.variants[name].label,
+            parameters=int(next(iter(results[name].values()))["parameters"]),
+            seeds=sorted(results[name]),
+            errors={metric: estimate(list(values.values())) for metric, values in by_metric.items()},
+            differences={metric: comparisons[metric].differences.get(name) for metric in METRICS},
+            paper_difference=experiment.variants[name].paper_difference,
+            original=experiment.variants[name].original,
+        )
+        for name, by_metric in errors.items()
+    ]
+    return AblationTable(experiment, rows, comparisons, seeds)
 
 
 def _errors(name: str, runs: Mapping[int, Mapping[str, Any]]) -> dict[str, dict[int, float]]:
@@ -80,72 +117,107 @@ def _errors(name: str, runs: Mapping[int, Mapping[str, Any]]) -> dict[str, dict[
     return found
 
 
+def _of(figure: Figure | None, metric: str) -> float | None:
+    return getattr(figure, metric) if figure else None
+
+
 def with_interval(value: Estimate | None, signed: bool = False) -> str:
-    """31.2 ± 0.8; a difference carries its sign."""
+    """31.2 ± 0.8; a difference carries its sign. Narrow intervals have more decimals than one: 31.20 ± 0.04."""
     if value is None:
         return ""
-    number = f"{value.mean:+.1f}" if signed else f"{value.mean:.1f}"
-    return number if value.half_width is None else f"{number} ± {value.half_width:.1f}"
+    half_width = value.half_width
+    decimals = 1 if half_width is None or half_width >= 0.05 else min(4, -math.floor(math.log10(half_width)))
+    mean = round(value.mean, decimals) + 0.0  # no -0.0
+    number = f"{mean:{'+' if signed else ''}.{decimals}f}"
+    return number if half_width is None else f"{number} ± {half_width:.{decimals}f}"
 
 
-def verdict(value: Estimate | None) -> str:
-    """What the interval of a difference says; "" for the base itself."""
-    if value is None:
-        return ""
-    if value.half_width is None:
-        return "one seed"
-    return ("worse" if value.mean > 0 else "better") if value.resolved else "not resolved"
+def p_in_words(p: float | None) -> str:
+    """A p-value as it is printed: 0.042, < 0.001."""
+    return "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _cells(row: Row) -> list[str]:
-    cells = [row.label, str(len(row.seeds))]
-    for metric in METRICS:
-        difference, paper = row.differences[metric], row.paper_difference
-        paper_value = getattr(paper, metric) if paper else None
-        said = verdict(difference)
-        cells += [
-            with_interval(row.errors[metric]),
-            "base" if difference is None else f"{with_interval(difference, signed=True)} ({said})",
-            "" if paper_value is None else f"{paper_value:+.1f}",
-        ]
-    return cells
+def count(table: AblationTable, row: Row) -> str:
+    """Seeds of a row: 3, or 2 of 3."""
+    return f"{len(row.seeds)}" if table.is_complete(row) else f"{len(row.seeds)} of {table.seeds}"
 
 
-def _columns() -> list[str]:
-    columns = ["variant", "n"]
-    for metric in METRICS:
-        columns += [HEADINGS[metric], "against base", "paper"]
-    return columns
-
-
-def _notes() -> list[str]:
+def cells(table: AblationTable, row: Row, metric: str) -> list[str]:
+    """A row of one metric's table, a text for each of COLUMNS."""
+    difference, paper = row.differences[metric], _of(row.paper_difference, metric)
+    start = [row.label, count(table, row), with_interval(row.errors[metric])]
+    if difference is None:
+        return [*start, "base", "", "", ""]
     return [
-        "Errors: last epoch, one centre view, mean and 95 % interval over n seeds (Student's t).",
-        "Against base: points, paired by seed; not resolved where the 95 % interval holds zero.",
-        "Paper: the same difference as the paper states it, from single runs on ImageNet.",
+        *start,
+        with_interval(difference.estimate, signed=True),
+        "" if paper is None else f"{paper:+.1f}",
+        p_in_words(difference.p_corrected),
+        difference.words,
     ]
 
 
-def markdown(experiment: Experiment, rows: list[Row], heading: str) -> str:
-    """The table as GitHub shows it, with the original program's errors below."""
-    columns = _columns()
-    lines = [f"# {experiment.title}", "", heading, ""]
-    lines.append("| " + " | ".join(columns) + " |")
-    lines.append("|" + "|".join("---" if column == "variant" else "--:" for column in columns) + "|")
-    lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
-    lines += ["", *(note + "  " for note in _notes()), "", "The original program's own errors, ten views:", ""]
+def notes(table: AblationTable) -> list[str]:
+    """What the table's words mean, and what the table can show at all."""
+    margin, comparisons = table.experiment.margin, len(table.experiment.variants) - 1
+    level = f"5 %/{comparisons}"
+    lines = [
+        "Errors: last epoch, one centre view, mean and 95 % interval over n seeds (Student's t).",
+        "Against base: points, paired by seed, with the 95 % interval of that row alone. "
+        "Paper: the same as the paper states it, from single runs on ImageNet.",
+        f"p: of no difference, corrected for {comparisons} comparisons (Holm). Worse, better: p is 0.05 at most.",
+        f"No difference larger than {margin.top1:.1f} (top-5: {margin.top5:.1f}) points: two one-sided tests, "
+        "corrected likewise.",
+        "Not resolved: neither. The seeds said are those that would resolve the paper's difference with 80 % power, "
+        f"at the row's own spread and level {level}.",
+    ]
+    smallest = [
+        f"{HEADINGS[metric].split()[0].lower()} {found.smallest:.1f}"
+        for metric, found in table.comparisons.items()
+        if found.smallest is not None
+    ]
+    if smallest:
+        lines.append(
+            f"Smallest difference that this table resolves with 80 % power: {', '.join(smallest)} points "
+            f"(n = {table.seeds}, spread pooled over the rows, level {level})."
+        )
+    if not table.complete:
+        lines.append("So far: rows are tested when all of their runs and the base's are complete.")
+    return lines
+
+
+def title(table: AblationTable) -> str:
+    """The experiment's title; of an unfinished table, how much of it is there."""
+    runs = table.seeds * len(table.experiment.variants)
+    return table.experiment.title + ("" if table.complete else f", so far: {table.runs} of {runs} runs")
+
+
+def markdown(table: AblationTable, about: Sequence[str]) -> str:
+    """The table as GitHub shows it, a part for each metric, with the original program's errors below.
+
+    about: lines on the runs that it is made of.
+    """
+    lines = [f"# {title(table)}", ""]
+    for metric, heading in HEADINGS.items():
+        lines += [f"**{heading}**", "", "| " + " | ".join(COLUMNS) + " |"]
+        lines.append("|" + "|".join("---" if column in LEFT else "--:" for column in COLUMNS) + "|")
+        for row in table.rows:
+            lines.append("| " + " | ".join(text.replace("|", "\\|") for text in cells(table, row, metric)) + " |")
+        lines.append("")
+    lines += [*(f"{line}  " for line in notes(table)), "", *(f"{line}  " for line in about), ""]
+    lines += ["The original program's own errors, ten views:", ""]
     lines += [
         f"- {row.label}: top-1 {row.original.top1} %, top-5 {row.original.top5} % ({row.original.source})"
-        for row in rows
+        for row in table.rows
         if row.original
     ]
     return "\n".join(lines) + "\n"
 
 
-def records(rows: list[Row]) -> list[dict[str, Any]]:
-    """The rows as flat records, for CSV and JSON."""
+def records(table: AblationTable) -> list[dict[str, Any]]:
+    """The rows as flat records, for CSV and JSON; what is unknown is None."""
     made = []
-    for row in rows:
+    for row in table.rows:
         record: dict[str, Any] = {
             "variant": row.variant,
             "label": row.label,
@@ -154,41 +226,89 @@ def records(rows: list[Row]) -> list[dict[str, Any]]:
             "seeds": " ".join(map(str, row.seeds)),
         }
         for metric in METRICS:
-            error, difference = row.errors[metric], row.differences[metric]
-            record |= {f"{metric}_error": error.mean, f"{metric}_half_width": error.half_width}
             record |= {
-                f"{metric}_difference": difference.mean if difference else None,
-                f"{metric}_difference_half_width": difference.half_width if difference else None,
-                f"{metric}_resolved": difference.resolved if difference else None,
-                f"{metric}_paper_difference": getattr(row.paper_difference, metric) if row.paper_difference else None,
-                f"{metric}_original_error": getattr(row.original, metric) if row.original else None,
+                f"{metric}_error": row.errors[metric].mean,
+                f"{metric}_half_width": row.errors[metric].half_width,
+                **_record_of(metric, row.differences[metric]),
+                f"{metric}_paper_difference": _of(row.paper_difference, metric),
+                f"{metric}_original_error": _of(row.original, metric),
             }
         made.append(record)
     return made
 
 
-def write_table(folder: Path, experiment: Experiment, rows: list[Row], heading: str) -> None:
+def _record_of(metric: str, difference: Difference | None) -> dict[str, Any]:
+    value = difference.estimate if difference else None
+    record = {
+        "difference": value.mean if value else None,
+        "difference_half_width": value.half_width if value else None,
+        "difference_sd": value.sd if value else None,
+        "p": difference.p if difference else None,
+        "p_corrected": difference.p_corrected if difference else None,
+        "p_equivalence": difference.p_equivalence if difference else None,
+        "margin": difference.margin if difference else None,
+        "verdict": str(difference.verdict) if difference else None,
+        "verdict_in_words": difference.words if difference else None,
+        "seeds_needed": difference.seeds_needed if difference else None,
+        "smallest_difference": difference.smallest if difference else None,
+    }
+    return {f"{metric}_{key}": found for key, found in record.items()}
+
+
+def write_table(folder: Path, table: AblationTable, about: Sequence[str]) -> None:
     """table.md, table.csv and table.json in `folder`."""
-    flat = records(rows)
+    flat = records(table)
     text = io.StringIO()
     writer = csv.DictWriter(text, list(flat[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(flat)
-    write_text(folder / "table.md", markdown(experiment, rows, heading))
+    write_text(folder / "table.md", markdown(table, about))
     write_text(folder / "table.csv", text.getvalue())
-    document = {"title": experiment.title, "claim": experiment.claim, "section": experiment.section, "about": heading}
-    write_json(folder / "table.json", {"schema_version": 1, **document, "rows": flat})
+    experiment = table.experiment
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "title": experiment.title,
+        "claim": experiment.claim,
+        "section": experiment.section,
+        "about": " ".join(about),
+        "notes": notes(table),
+        "smallest_difference": {metric: found.smallest for metric, found in table.comparisons.items()},
+        "rows": flat,
+    }
+    write_json(folder / "table.json", document)
 
 
-def print_table(experiment: Experiment, rows: list[Row], heading: str) -> None:
+def screen_table(table: AblationTable, metric: str) -> Table:
+    """One metric's table for a terminal."""
+    made = Table(title=HEADINGS[metric], title_style="bold", title_justify="left")
+    for column in COLUMNS:
+        made.add_column(column, justify="left" if column in LEFT else "right")
+    for row in table.rows:
+        difference = row.differences[metric]
+        *others, verdict = cells(table, row, metric)
+        style = VERDICT_STYLES[difference.verdict] if difference else ""
+        made.add_row(*map(Text, others), Text(verdict, style))
+    return made
+
+
+VERDICT_STYLES = {
+    Verdict.WORSE: "red",
+    Verdict.BETTER: "green",
+    Verdict.NO_DIFFERENCE: "cyan",
+    Verdict.NOT_RESOLVED: "yellow",
+    Verdict.SO_FAR: "dim",
+}
+
+
+def print_table(table: AblationTable, about: Sequence[str]) -> None:
     """The table on standard output, as wide as it needs where that is not a terminal."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=160)
-    table = Table(title=experiment.title, title_style="bold", caption="\n".join(_notes()), caption_justify="left")
-    for number, column in enumerate(_columns()):
-        table.add_column(column, justify="left" if number == 0 else "right")
-    for row in rows:
-        table.add_row(*_cells(row))
-    console.print(heading, highlight=False)
-    console.print(table)
+    console.print(Text(title(table), "bold"))
+    for line in about:
+        console.print(Text(line))
+    for metric in METRICS:
+        console.print(screen_table(table, metric))
+    for line in notes(table):
+        console.print(Text(line, "dim"))

@@ -1,32 +1,80 @@
-"""The lines above a table: which runs it is made of, where they ran, and what they cost."""
+"""The lines about a table's runs: which they are, where they ran, in what they differ, and what they cost."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+Results = Mapping[str, Mapping[int, Mapping[str, Any]]]  # result.json contents, by variant and seed
 
-def describe(results: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> str:
-    """From result.json contents, by variant and seed, to one sentence: the same however often the sweep was ended."""
+
+def about(results: Results) -> list[str]:
+    """What the runs are and, a line for each, in what they differ: the same however often the sweep was ended."""
+    return [describe(results), *differing(results)]
+
+
+def describe(results: Results) -> str:
+    """The runs in one sentence, with all that occurs where they are not alike."""
     runs = [result for by_seed in results.values() for result in by_seed.values()]
-    config, versions = runs[0]["config"], runs[0]["versions"]
-    pictures = config["data"]["source"]
-    epochs = sorted({run["epochs"] for run in runs})
-    machines = sorted({_machine(run["hardware"]) for run in runs})
+
+    def each(values: Iterable[object]) -> str:
+        return " or ".join(sorted({_plain(value) for value in values}))
+
     return (
-        f"{len(runs)} runs: model {config['model']['name']}, data {pictures} at {config['data']['image_size']} px, "
-        f"{' or '.join(map(str, epochs))} epochs, on {'; '.join(machines)}; "
-        f"torch {versions['torch']}, lightning {versions['lightning']}."
+        f"{len(runs)} runs: model {each(run['config']['model']['name'] for run in runs)}, "
+        f"data {each(run['config']['data']['source'] for run in runs)} "
+        f"at {each(run['config']['data']['image_size'] for run in runs)} px, "
+        f"{' or '.join(map(str, sorted({run['epochs'] for run in runs})))} epochs, "
+        f"on {'; '.join(sorted({_machine(run['hardware']) for run in runs}))}; "
+        f"torch {each(run['versions']['torch'] for run in runs)}, "
+        f"lightning {each(run['versions']['lightning'] for run in runs)}."
     )
 
 
-def cost(results: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> str:
+def differing(results: Results) -> list[str]:
+    """A line for each thing beside the variant and the seed in which rows, or runs of a row, differ."""
+    lines = []
+    for what, of in WHAT_MAY_DIFFER.items():
+        rows: dict[str, list[str]] = {}
+        for name, by_seed in results.items():
+            for value in sorted({of(run) for run in by_seed.values()}):
+                rows.setdefault(value, []).append(name)
+        if len(rows) > 1:
+            found = "; ".join(f"{value} ({', '.join(names)})" for value, names in rows.items())
+            lines.append(f"Rows differ in {what}: {found}.")
+    return lines
+
+
+def cost(results: Results) -> str:
     """The time that the runs took, one after the other."""
     hours = sum(run["wall_seconds"] for by_seed in results.values() for run in by_seed.values()) / 3600
     return f"{hours:.2f} hours of computing in all."
 
 
+def _commit(run: Mapping[str, Any]) -> str:
+    """The first 8 digits, with "+changes" where there were any."""
+    return re.sub(r"^([0-9a-f]{8})[0-9a-f]{32}", r"\1", _plain(run.get("commit") or "unknown"))
+
+
 def _machine(hardware: Mapping[str, Any]) -> str:
     if hardware["gpus"]:
-        return f"{hardware['devices']} x {hardware['gpus'][0]}"
-    return f"{hardware['processor']}, {hardware['threads']} of {hardware['cores']} cores a run"
+        return f"{hardware['devices']} x {_plain(hardware['gpus'][0])}"
+    return f"{_plain(hardware['processor'])}, {hardware['threads']} of {hardware['cores']} cores a run"
+
+
+def _plain(value: object) -> str:
+    """What a result says as a short text that is safe on a terminal and means nothing in Markdown."""
+    return re.sub(r"[^\w .,;:()+@/-]", "?", str(value))[:80]
+
+
+WHAT_MAY_DIFFER = {
+    "commit": _commit,
+    "torch": lambda run: _plain(run["versions"]["torch"]),
+    "lightning": lambda run: _plain(run["versions"]["lightning"]),
+    "Python": lambda run: _plain(run["versions"].get("python", "unknown")),
+    "processor": lambda run: _plain(run["hardware"]["processor"]),
+    "GPU": lambda run: _plain(run["hardware"]["gpus"][0]) if run["hardware"]["gpus"] else "none",
+    "devices": lambda run: _plain(run["hardware"]["devices"]),
+    "threads": lambda run: _plain(run["hardware"]["threads"]),
+}

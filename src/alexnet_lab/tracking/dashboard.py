@@ -11,6 +11,8 @@ from alexnet_lab.errors import UserError
 from alexnet_lab.experiments.experiment import EXPERIMENTS, load_experiment
 from alexnet_lab.tracking.wandb_access import find_access
 
+TABLE_VERSION = 2  # schema_version of the table.json that is understood
+
 
 def save_dashboard(folder: Path, experiment_name: str, project: str, entity: str) -> Iterator[tuple[str, str]]:
     """Save all three; yields each one's name and address. Saving again changes them and makes no new ones.
@@ -55,4 +57,6 @@ def read_table(path: Path) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error}); make the table again") from None
+    if not isinstance(table, dict) or table.get("schema_version") != TABLE_VERSION:
+        raise UserError(f"{path}: was made by another version of this program; make the table again")
     return table

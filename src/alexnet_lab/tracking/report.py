@@ -38,7 +38,7 @@ def make_report(
         blocks += [wr.P(text="There is no table yet: it is made when every variant has finished runs.")]
     else:
         blocks += [wr.P(text=table["about"]), wr.MarkdownBlock(text=comparison(table["rows"]))]
-        blocks += [wr.P(text=note) for note in NOTES]
+        blocks += [wr.P(text=note) for note in table["notes"]]
     if experiment is not None:
         blocks += [wr.H1(text="The original program's errors"), wr.MarkdownBlock(text=originals(experiment))]
     blocks += [
@@ -58,12 +58,6 @@ def make_report(
     return wr.Report(entity=entity, project=project, title=title[:128], width="fixed", blocks=blocks)
 
 
-NOTES = (
-    "Ours: last epoch, one centre view, mean and 95 % interval over n seeds; differences in points, paired by seed.",
-    "Paper: single runs on ImageNet. Where the interval holds zero, the difference is not resolved.",
-)
-
-
 def comparison(rows: list[dict[str, Any]]) -> str:
     """The table in Markdown: a row a variant, ours and the paper's difference side by side."""
     head = ["variant", "n"]
@@ -74,8 +68,8 @@ def comparison(rows: list[dict[str, Any]]) -> str:
         cells = [row["label"], str(row["n"])]
         for metric in TITLES:
             ours = _number(row[f"{metric}_difference"], row[f"{metric}_difference_half_width"], "+")
-            if ours and row[f"{metric}_resolved"] is False:
-                ours += " (not resolved)"
+            if ours:
+                ours += f" ({row[f'{metric}_verdict_in_words']})"
             cells += [
                 _number(row[f"{metric}_error"], row[f"{metric}_half_width"]),
                 ours or "base",
