@@ -251,7 +251,7 @@ def _check_trainer(run: RunConfig) -> None:
         raise UserError(f"optim.batch_size={run.optim.batch_size}: cannot be shared equally by {ranks} devices")
     if trainer.precision == "16-mixed" and trainer.accelerator == "cpu":
         raise UserError("trainer.precision=16-mixed: needs a GPU; on a CPU use bf16-mixed or 32-true")
-    if run.optim.schedule == "plateau" and run.optim.validations is not None:
+    if run.optim.schedule == "plateau" and trainer.max_epochs // (run.optim.validations or trainer.max_epochs) > 1:
         raise UserError(
             f"optim.validations={run.optim.validations}: optim.schedule=plateau needs a validation after each epoch; "
             "use optim.validations=null"

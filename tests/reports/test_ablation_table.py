@@ -24,31 +24,7 @@ from alexnet_lab.reports.ablation_table import (
 from alexnet_lab.reports.collect import collect
 from alexnet_lab.reports.forest_plot import draw, write_forest_plot
 from alexnet_lab.reports.heading import about
-
-BASE = {0: 0.20, 1: 0.24, 2: 0.22}
-WORSE = {0: 0.30, 1: 0.35, 2: 0.32}
-SAME = {0: 0.21, 1: 0.22, 2: 0.23}
-
-
-def result(error: float, seed: int) -> dict[str, object]:
-    metrics = {"val_top1_error": error, "val_top5_error": error / 2}
-    return {
-        "status": "completed",
-        "seed": seed,
-        "parameters": 1000 + seed,
-        "epochs": 4,
-        "steps": 100,
-        "wall_seconds": 1800.0,
-        "metrics": metrics,
-        "hardware": {"processor": "abacus", "cores": 2, "threads": 1, "devices": 1, "gpus": []},
-        "versions": {"torch": "2", "lightning": "2"},
-        "config": {"model": {"name": "mini"}, "data": {"source": "fractals", "image_size": 64}},
-    }
-
-
-def runs() -> dict[str, dict[int, dict[str, object]]]:
-    errors = {"base": BASE, "one-tower": WORSE, "no-lrn": SAME}
-    return {name: {seed: result(value, seed) for seed, value in by_seed.items()} for name, by_seed in errors.items()}
+from reports.made_results import result, runs
 
 
 def table(results: dict[str, dict[int, dict[str, object]]] | None = None, seeds: int = 3) -> AblationTable:
@@ -65,9 +41,9 @@ def test_rows_say_what_is_resolved() -> None:
     lines = markdown(made, ["made up"]).splitlines()
     assert "| one tower, half the kernels | 3 | 32.3 ± 6.3 | +10.3 ± 1.4 | +1.7 | 0.004 | worse |" in lines
     assert next(line for line in lines if line.startswith("| no normalization")).endswith(
-        "| +0.0 ± 4.3 | +1.4 | 1.000 | not resolved: about 23 seeds would resolve the paper's +1.4 |"
+        "| +0.0 ± 4.3 | +1.4 | 1.000 | not resolved: about 21 seeds would resolve the paper's +1.4 |"
     )
-    assert any("resolves with 80 % power: top-1 7.5, top-5 3.8 points" in line for line in lines)
+    assert any("resolves with 80 % power: top-1 8.5, top-5 4.2 points" in line for line in lines)
     assert "nan" not in " ".join(lines)
 
 
@@ -97,7 +73,7 @@ def test_the_files_hold_the_rows_and_are_the_same_again(tmp_path: Path) -> None:
     records = list(csv.DictReader(files["table.csv"].decode().splitlines()))
     assert [row["variant"] for row in document["rows"]] == [row["variant"] for row in records]
     assert (document["rows"][2]["top1_verdict"], records[2]["top1_verdict"]) == ("not resolved", "not resolved")
-    assert document["rows"][2]["top1_seeds_needed"] == 23
+    assert document["rows"][2]["top1_seeds_needed"] == 21
     assert float(records[1]["top1_paper_difference"]) == 1.7
     assert float(records[1]["top1_margin"]) == 1.0
     assert float(records[1]["top1_p_corrected"]) == pytest.approx(4 * float(records[1]["top1_p"]))
@@ -142,7 +118,7 @@ def test_what_rows_differ_in_is_said_in_a_line_each() -> None:
     assert "torch 2 or 2.11, lightning 2." in first
     assert differing == [
         "Rows differ in commit: unknown (base, one-tower); 01234567 (no-lrn).",
-        "Rows differ in torch: 2 (base, one-tower); 2.11 (one-tower).",
+        "Rows differ in torch: 2 (base, one-tower, no-lrn); 2.11 (one-tower).",
         "Rows differ in threads: 1 (base, one-tower); 2 (no-lrn).",
     ]
 
@@ -184,3 +160,17 @@ def test_collecting_takes_finished_runs_alone(tmp_path: Path) -> None:
     (tmp_path / job_name("base", ["seed=0"]) / "result.json").write_text("{")
     with pytest.raises(UserError, match="is damaged"):
         collect(tmp_path, load_experiment("ablations"), [0])
+
+
+def test_the_status_of_an_experiment_shows_its_rows_so_far(program, tmp_path: Path) -> None:
+    for name, by_seed in runs().items():
+        for seed, run in by_seed.items():
+            folder = tmp_path / "runs" / "ablations" / job_name(name, [f"seed={seed}"])
+            folder.mkdir(parents=True)
+            (folder / "result.json").write_text(json.dumps(run))
+    answer = program("reproduce.py", "status", "experiment=ablations", "seeds=3")
+    assert answer.returncode == 0, answer.stderr
+    assert "15 jobs: 9 complete, 6 not started" in answer.stdout
+    assert "so far: 9 of 15 runs" in answer.stdout
+    assert "+10.3 ± 1.4" in answer.stdout
+    assert not list((tmp_path / "runs" / "ablations").glob("table*"))

@@ -99,7 +99,11 @@ class Difference:
             if self.seeds_needed <= n:
                 return f"the paper's {self.effect:+.1f} would likely have shown"
             return f"about {about(self.seeds_needed)} seeds would resolve the paper's {self.effect:+.1f}"
-        return "" if self.smallest is None else f"below ±{self.smallest:.1f} takes more than {n} seeds"
+        if self.smallest is None:
+            return ""
+        return (
+            f"{n} seeds resolve nothing" if self.smallest > 100 else f"{n} seeds resolve ±{self.smallest:.1f} and more"
+        )
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,11 @@ def p_in_words(p: float | None) -> str:
     return "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def at_most_all(points: float) -> str:
+    """Points of error as they are printed; there are no more than 100."""
+    return f"{points:.1f}" if points <= 100 else "over 100"
+
+
 def count(table: AblationTable, row: Row) -> str:
     """Seeds of a row: 3, or 2 of 3."""
     return f"{len(row.seeds)}" if table.is_complete(row) else f"{len(row.seeds)} of {table.seeds}"
@@ -172,7 +177,7 @@ def notes(table: AblationTable) -> list[str]:
         f"at the row's own spread and level {level}.",
     ]
     smallest = [
-        f"{HEADINGS[metric].split()[0].lower()} {found.smallest:.1f}"
+        f"{HEADINGS[metric].split()[0].lower()} {at_most_all(found.smallest)}"
         for metric, found in table.comparisons.items()
         if found.smallest is not None
     ]

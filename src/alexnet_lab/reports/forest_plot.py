@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alexnet_lab.files import write_bytes
-from alexnet_lab.reports.ablation_table import HEADINGS, AblationTable, Row, count, title
+from alexnet_lab.reports.ablation_table import HEADINGS, AblationTable, Row, at_most_all, count, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Blue and vermilion of Okabe and Ito, which colour-blind people tell apart; the markers differ besides.
 OURS, PAPER, BAND, TEXT, FAINT = "#0072B2", "#D55E00", "#E6ECF0", "#1F2328", "#59636E"
-SETTINGS: Any = {
+SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "alexnet-lab",  # ids of the SVG's parts, at random otherwise
     "svg.fonttype": "path",  # the same on every machine, whatever fonts it has
     "font.family": "DejaVu Sans",  # comes with matplotlib
@@ -125,6 +125,6 @@ def _legend(figure: Figure, table: AblationTable, height: float) -> None:
         fontsize=9,
         labelcolor=TEXT,
     )
-    if len(smallest) == len(table.comparisons):
-        said = "Resolves {:.1f} points (top-5: {:.1f}) with 80 % power.".format(*smallest)
+    if len(smallest) == len(HEADINGS):
+        said = "Resolves {} points (top-5: {}) with 80 % power.".format(*map(at_most_all, smallest))
         figure.text(1 - EDGE / WIDTH, 1 - 0.28 / height, said, size=9, color=FAINT, ha="right", va="center")
