@@ -42,6 +42,7 @@ base: base
 seeds: 2
 cost: seconds
 command: make chaos
+margin: {top1: 1.0, top5: 0.5}
 variants:
   base:
     label: two towers

@@ -13,9 +13,13 @@ from test_config import composed
 
 @pytest.mark.parametrize("length", range(0, 90, 3))  # the longer the name, the earlier it is cut
 def test_where_data_lies_and_comes_from_is_left_out(length: int, tmp_path: Path) -> None:
-    pictures = tmp_path / ("ada" + length * "a")
+    pictures = tmp_path / ("lovelace" + length * "a")
     pictures.mkdir()
-    private = [f"data.root={pictures}", "data.store_root=/scratch/ada", "data.url=https://ada:sesame@mirror.example"]
+    private = [
+        f"data.root={pictures}",
+        "data.store_root=/scratch/lovelace",
+        "data.url=https://lovelace:sesame@mirror.example",
+    ]
     for told_where in (private, private[1:], private[2:]):
         overrides = ["model.lrn=false", *told_where, "seed=3"]
         folder = tmp_path / job_name("", overrides)
@@ -23,7 +27,7 @@ def test_where_data_lies_and_comes_from_is_left_out(length: int, tmp_path: Path)
         told = description(composed("data=cifar10", *private, *overrides, "sweep=ours"), folder, 10, devices=1)
         assert told["name"] == "model.lrn-false_seed-3"
         assert (told["config"]["model.lrn"], told["config"]["variant"]) == (False, "model.lrn-false")
-        assert not [word for word in ("ada", "sesame", "mirror", str(tmp_path)) if word in str(told)]
+        assert not [word for word in ("lovelace", "sesame", "mirror", str(tmp_path)) if word in str(told)]
 
 
 def test_an_agents_name_for_a_run_stays_in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
