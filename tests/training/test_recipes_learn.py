@@ -21,6 +21,7 @@ FEW_PICTURES = (
     f"data.num_classes={CLASSES}",
     "data.train_images_per_class=64",
     "data.val_images_per_class=16",
+    "data.occluded_fraction=0",
     "optim.batch_size=32",
     "optim.schedule=constant",
     "optim.conv1_milestones=[]",
