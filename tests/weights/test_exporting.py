@@ -50,9 +50,9 @@ SCRIPT_CHANGES = {
     | SCALED_IN_TRAINING
     | {CONV1: "conv2d(x * 0.01735, *w[0:2], stride=4, padding=2).relu(), 3, 2)"}
     | {"groups=2": "groups=1", "= lrn(": "= ("},
-    "mini": SCALED_IN_TRAINING
-    | {"3, 0, 3))(x), *w[0:2], stride=4": "1, 0, 1))(x / 64), *w[0:2], stride=2", "1e-4": "0.0064"}
-    | {"x / (1 + 1e-3 * nn.AvgPool2d(5, 1, 2)(x * x)) ** 0.75": "x"},
+    "mini": PAPERS
+    | SCALED_IN_TRAINING
+    | {"3, 0, 3))(x), *w[0:2], stride=4": "1, 0, 1))(x / 64), *w[0:2], stride=2", "1e-4": "0.0064"},
 }
 
 
