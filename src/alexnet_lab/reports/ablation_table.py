@@ -190,5 +190,5 @@ def print_table(experiment: Experiment, rows: list[Row], heading: str) -> None:
         table.add_column(column, justify="left" if number == 0 else "right")
     for row in rows:
         table.add_row(*_cells(row))
-    console.print(heading, highlight=False)
+    console.print(heading, highlight=False, markup=False)
     console.print(table)
