@@ -11,7 +11,6 @@ from pathlib import Path
 
 import lightning
 import torch
-from omegaconf import OmegaConf
 
 from alexnet_lab.config import RunConfig
 from alexnet_lab.data.module import PictureData
@@ -32,7 +31,7 @@ from alexnet_lab.training.ranks import Ranks
 from alexnet_lab.training.result import FILE_NAME, configuration, read_result
 from alexnet_lab.training.run_record import RunRecord
 from alexnet_lab.training.same_images import at_hand, facts, refuse_other_images
-from alexnet_lab.training.same_run import difference
+from alexnet_lab.training.same_run import VERSION, difference, migrated, to_yaml
 from alexnet_lab.training.trainer import make_trainer, quieten
 from alexnet_lab.training.trouble import StuckLoss, one_line_troubles
 
@@ -83,14 +82,14 @@ def _train(
     tracker: Tracker,
     started: float,
 ) -> None:
-    resolved = OmegaConf.to_yaml(OmegaConf.structured(run))
+    resolved = to_yaml(run)
     log.info("configuration:\n%s", resolved)
     checkpoints = Checkpoints(folder)
     begun = checkpoints.find()
     continues = begun is not None
     images_before = None
     if begun is not None:
-        _refuse_if_different(folder, begun["configuration"], run)
+        _refuse_if_different(folder, migrated(begun["configuration"], begun["version"], checkpoints.folder), run)
         images_before = begun.get("images")
         del begun  # as large as the network
     if is_rank_zero():
@@ -116,6 +115,7 @@ def _train(
     record = RunRecord(folder, run.trainer.log_every_n_steps, data.batch_size, started, stuck)
     checkpoints.sync_first = record.sync
     kept = {
+        "version": VERSION,
         "configuration": configuration(run),
         # What else it takes to use the network, and to know what its answers mean, wherever the images are by then.
         "images": {
