@@ -50,7 +50,7 @@ PARAMETERS = {
     "alexnet_torchvision": 61_100_840,
     "alexnet_keras": 62_378_344,
     "mini": 2_483_528,
-    "mini_fashion": 2_286_920,
+    "mini_fashion": 2_483_528,
     "lenet5": 146_156,
     "cifar10_net": 1_104_328,
     "vgg11": 132_863_336,
