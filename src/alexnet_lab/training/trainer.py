@@ -84,6 +84,11 @@ class DistributedDataParallel(DDPStrategy):
         self._launcher = Launcher(self.cluster_environment, self.num_processes, self.num_nodes)
         self._launcher.ranks = self.ranks
 
+    def setup_distributed(self) -> None:
+        self.set_world_ranks()
+        with self.ranks.meeting(self.global_rank, self.world_size):
+            super().setup_distributed()
+
 
 class Launcher(_SubprocessScriptLauncher):
     ranks: Ranks
@@ -92,6 +97,8 @@ class Launcher(_SubprocessScriptLauncher):
         self.cluster_environment.validate_settings(num_devices=self.num_processes, num_nodes=self.num_nodes)
         if not self.cluster_environment.creates_processes_externally:
             os.environ[RANK_ZERO] = str(os.getpid())
+            first = self.cluster_environment.node_rank() * self.num_processes
+            self.ranks.expect(range(first, first + self.num_processes))
             self._call_children_scripts()
             self.ranks.follow(self.procs)
         _set_num_threads_if_needed(num_processes=self.num_processes)
