@@ -33,7 +33,7 @@ def test_a_run_folder_holds_the_whole_run(program, small, tmp_path: Path) -> Non
     assert screen[1].startswith(f"run folder: {folder.relative_to(tmp_path)} ")
     assert [line.split(":")[0] for line in screen[2:]] == ["epoch 1 of 2", "epoch 2 of 2", "done", "next"]
     assert screen[-1] == f"next: python src/evaluate.py run={folder.relative_to(tmp_path)} views=ten-crop"
-    assert "configuration:\nseed: 3\n" in (folder / "train.log").read_text()
+    assert "configuration:\nversion: 2\nseed: 3\n" in (folder / "train.log").read_text()
 
     config = OmegaConf.load(folder / "config.yaml")
     assert (config.model.lrn, config.seed, config.trainer.max_epochs) == (False, 3, 2)
