@@ -22,7 +22,7 @@ from alexnet_lab.door import check_devices
 from alexnet_lab.errors import UserError
 from alexnet_lab.evaluation.request import default_folder, run_folders
 from alexnet_lab.experiments import lifeline
-from alexnet_lab.files import check_folder_writable
+from alexnet_lab.files import check_folder_writable, check_no_links
 
 KEYS = {
     "run": None,
@@ -49,6 +49,8 @@ def evaluate() -> None:
     folder = path(asked["out"]) if asked["out"] else default_folder(runs, views, checkpoint)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"out={folder}: is a file; name a folder")
+    if not asked["out"] and len(runs) == 1:
+        check_no_links(folder.parent)
     check_folder_writable(folder)
     command_line.stop_when_asked("nothing was written")
     moved = {key: asked[key] for key in ("data.root", "data.store_root") if asked[key]}

@@ -98,6 +98,8 @@ WRONG = {
     "-m model.lrn=true,false model.towers=1,3": "model.towers=3",
     "-m model.lrn=true,true": "same name",
     "-m model.lrn=true,false hydra.launcher.jobs=0": "hydra.launcher.jobs=0",
+    "sweep=ensembles": "choose another",
+    "-m sweep=single seed=0": "choose another",
     "-m sweep=a,b": "names one sweep",
     "-m hydra.sweeper.experiment=ablation": "choose from ablations",
     "model.lrn": "cannot be read",

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from alexnet_lab.config import ARCHITECTURES, COMMON_KNOBS, DataConfig, ModelConfig, RunConfig
 from alexnet_lab.errors import UserError
+from alexnet_lab.experiments.run_folders import ENSEMBLES, RUNS, SINGLE
 from alexnet_lab.networks.geometry import feature_map_sizes, scaled_kernels, stem_edges
 
 UNLIMITED = float("inf")
@@ -93,6 +94,8 @@ def _check_names(run: RunConfig) -> None:
         not name.strip() or name != name.strip() or name.startswith(".") or any(c in name for c in "/\\\0\n\"'")
     ):
         raise UserError(f"sweep={name!r}: must be a plain folder name, without slashes or quotes")
+    if name in (ENSEMBLES.name, SINGLE.name):
+        raise UserError(f"sweep={name}: is the name of a folder for other things in {RUNS}/; choose another")
 
 
 def _check_network(run: RunConfig) -> None:

@@ -26,8 +26,8 @@ from alexnet_lab.errors import UserError
 from alexnet_lab.experiments import lifeline
 from alexnet_lab.experiments.run_folders import RUNS
 from alexnet_lab.experiments.run_lock import hold_for_life
-from alexnet_lab.files import check_folder_writable, nearest_existing
-from alexnet_lab.networks.parameters import estimated_parameters
+from alexnet_lab.files import check_folder_writable, check_no_links, nearest_existing
+from alexnet_lab.networks.parameters import number_of_parameters
 
 CPU_PROCESSES_A_CORE = 4  # more than that would only wait for each other
 FEWEST_CPU_PROCESSES = 8
@@ -48,6 +48,9 @@ class DoorCheck(Callback):
                 raise UserError("hydra.run.dir=: must name a folder")
             folder = Path(str(config.hydra.run.dir))
             check_job(config, folder)
+            if folder.is_dir():  # the folder itself may be a link: whoever starts a run has named it
+                for entry in sorted(folder.iterdir()):
+                    check_no_links(entry)
             hold_for_life(folder)
         os.environ.update(lifeline.environment())  # for the other ranks, which this process starts
         _outlive_the_screen()
@@ -164,7 +167,7 @@ def _check_presets(run: RunConfig, choices: Mapping[str, Any]) -> None:
 def check_machine(run: RunConfig, folder: Path = RUNS) -> None:
     """Raise UserError where this machine lacks what the run needs: devices, memory, pictures, space, permission."""
     check_devices(run.trainer)
-    parameters = estimated_parameters(run.model, run.data.num_classes or CLASSES_IF_UNKNOWN)
+    parameters = number_of_parameters(run.model, run.data.num_classes or CLASSES_IF_UNKNOWN)
     _check_memory(run, parameters)
     for place in (folder, Path(run.data.store_root)):
         check_folder_writable(place)

@@ -106,6 +106,18 @@ def open_regular(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
+def check_no_links(place: Path) -> None:
+    """Raise UserError where a file or folder that this program writes, or anything in it, is a symbolic link.
+
+    W&B has links of its own within its folder.
+    """
+    if place.is_symlink():
+        raise UserError(f"{place}: is a symbolic link, through which nothing is written; remove it")
+    if place.name != "wandb" and place.is_dir():
+        for entry in sorted(place.iterdir()):
+            check_no_links(entry)
+
+
 def read_bytes(path: Path, largest: int) -> bytes:
     """The content of a file that anybody may have put there.
 
@@ -122,10 +134,17 @@ def read_bytes(path: Path, largest: int) -> bytes:
 
 
 def read_json(path: Path, largest: int = 2**22) -> Any:
-    """A JSON document that anybody may have put there; numbers are finite.
+    """A JSON document that anybody may have put there; numbers are finite, and no key is there twice.
 
     Raises what read_bytes raises, and ValueError where it is no JSON or nested too deeply.
     """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            keys = [key for key, _ in pairs]
+            raise ValueError(f"it has {next(key for key in keys if keys.count(key) > 1)!r:.40} twice")
+        return found
 
     def finite(word: str) -> float:
         if not math.isfinite(number := float(word)):
@@ -134,6 +153,6 @@ def read_json(path: Path, largest: int = 2**22) -> Any:
 
     text = read_bytes(path, largest).decode("utf-8")
     try:
-        return json.loads(text, parse_constant=finite, parse_float=finite)
+        return json.loads(text, parse_constant=finite, parse_float=finite, object_pairs_hook=once)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None

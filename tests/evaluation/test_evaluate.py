@@ -135,7 +135,7 @@ def test_what_cannot_be_evaluated_is_refused_in_one_line(
 @pytest.mark.parametrize(
     ("rank", "number", "code", "said"),
     [
-        (0, signal.SIGTERM, 75, "ended by SIGTERM; nothing was written"),
+        (0, signal.SIGTERM, 75, "ended by SIGTERM before the ranks had met; the same command starts it again"),
         (1, signal.SIGKILL, 2, "error: rank 1 was ended by SIGKILL"),
     ],
 )

@@ -291,6 +291,31 @@ def test_links_out_of_the_folder_are_not_written_through(name: str, folder: Path
     assert (folder / "treasure").read_text() == "not to be touched"
 
 
+def test_links_within_a_run_folder_are_not_written_through(folder: Path, store_root: Path) -> None:
+    """Of every file and folder that a run or its evaluation writes."""
+    (folder / "elsewhere").mkdir()
+    run_folder = folder / "runs" / "h" / "seed-0"
+    (run_folder / "evaluation").symlink_to(folder / "elsewhere")
+    said = "runs/h/seed-0/evaluation: is a symbolic link, through which nothing is written; remove it"
+    assert said in refusal(run(folder, "evaluate.py", "run=runs/h/seed-0"))
+    (run_folder / "evaluation").unlink()
+
+    (run_folder / "result.json").unlink()
+    arguments = (*SETTINGS, f"data.store_root={store_root}", "hydra.run.dir=runs/h/seed-0")
+    for name in ("train.log", "metrics.csv", "checkpoints/last.ckpt", "csv_logger", "wandb"):
+        (run_folder / name).unlink(missing_ok=True)
+        (run_folder / name).symlink_to(folder / ("treasure" if "." in name else "elsewhere"))
+        line = refusal(run(folder, "train.py", *arguments))
+        assert f"runs/h/seed-0/{name}: is a symbolic link" in line
+        (run_folder / name).unlink()
+    shutil.rmtree(run_folder)
+    run_folder.symlink_to(folder / "elsewhere")
+    sweep = run(folder, "train.py", "-m", "seed=0,1", "sweep=h", *SETTINGS, f"data.store_root={store_root}")
+    assert "runs/h/seed-0: is a symbolic link" in refusal(sweep)
+    assert not list((folder / "elsewhere").iterdir())
+    assert (folder / "treasure").read_text() == "not to be touched"
+
+
 def seal(path: Path) -> None:
     """Give a file a checksum that fits, as a checkpoint has it."""
     content = bytearray(path.read_bytes())

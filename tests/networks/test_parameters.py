@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from alexnet_lab.config import ModelConfig
-from alexnet_lab.networks.parameters import estimated_parameters
+from alexnet_lab.networks.parameters import number_of_parameters
 from alexnet_lab.training.build import build_network
 
 
@@ -22,18 +22,21 @@ from alexnet_lab.training.build import build_network
         {"communicating": False},
         {"sixth_convolution": True},
         {"overlapping_pool": False},
+        *({"without": layer} for layer in ("conv2", "conv3", "conv4", "conv5", "fc6", "fc7")),
+        {"without": "conv5", "communicating": False, "sixth_convolution": True, "overlapping_pool": False},
+        {"without": "fc6", "communicating": False},
     ],
 )
 def test_of_an_alexnet(changes: dict[str, object]) -> None:
     model = dataclasses.replace(ModelConfig(), **changes)
-    assert estimated_parameters(model, 1000) == parameters(model)
+    assert number_of_parameters(model, 1000) == parameters(model)
 
 
 @pytest.mark.parametrize("name", ["vgg11", "vgg16", "googlenet", "resnet18", "resnet50", "lenet5", "cifar10_net"])
 def test_of_another_network(name: str) -> None:
     side = {"lenet5": 28, "cifar10_net": 24}.get(name, 224)
     model = ModelConfig(architecture=name, name=name, input_size=side)
-    assert parameters(model) <= estimated_parameters(model, 1000) <= 2 * parameters(model) + 2_000_000
+    assert number_of_parameters(model, 1000) == parameters(model)
 
 
 def parameters(model: ModelConfig) -> int:

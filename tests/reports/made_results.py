@@ -10,6 +10,7 @@ SAME = {0: 0.21, 1: 0.22, 2: 0.23}
 def result(error: float, seed: int) -> dict[str, object]:
     metrics = {"val_top1_error": error, "val_top5_error": error / 2}
     return {
+        "schema_version": 1,
         "status": "completed",
         "seed": seed,
         "parameters": 1000 + seed,

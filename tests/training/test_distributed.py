@@ -30,6 +30,7 @@ def test_two_devices_train_as_one_does(program, small, tmp_path: Path) -> None:
     assert program("train.py", *common, "sweep=one").returncode == 0
     answer = program("train.py", *common, *TWO_RANKS, "sweep=two")
     assert answer.returncode == 0, answer.stderr
+    assert answer.stderr == ""  # neither Lightning's words nor PyTorch's
 
     [one], [two] = (list((tmp_path / "runs" / name).iterdir()) for name in ("one", "two"))
     assert len(training_losses(one)) >= 50

@@ -99,3 +99,27 @@ def test_a_rank_that_cannot_start_takes_the_other_with_it(rank: int, store_root:
     wait_for(lambda: not ranks(tmp_path / "run"))
     if rank == 1:
         assert run.stderr.read().strip().splitlines()[-1] == "error: rank 1 was ended by SIGKILL"
+
+
+@pytest.mark.parametrize(
+    ("limit", "code", "said"),
+    [
+        (100 * HANG, 75, "ended by SIGTERM before the ranks had met; the same command starts it again"),
+        (20, 2, "error: rank 1 did not come within 20 s (trainer.collective_timeout)"),
+    ],
+)
+def test_a_rank_that_stops_before_they_have_met(
+    limit: float, code: int, said: str, store_root: Path, tmp_path: Path
+) -> None:
+    """Rank zero waits for it within PyTorch, and is asked to end, or has waited long enough."""
+    folder = tmp_path / "run"
+    run = start(folder, store_root, f"trainer.collective_timeout={limit:.0f}")
+    wait_for(lambda: len(ranks(folder)) == 2)
+    os.kill(ranks(folder)[1], signal.SIGSTOP)
+    if code == 75:
+        wait_for(lambda: "Initializing distributed" in (folder / "train.log").read_text())
+        run.send_signal(signal.SIGTERM)
+    assert run.wait(HANG) == code
+    wait_for(lambda: not ranks(folder))
+    assert run.stderr.read().splitlines()[-1] == said
+    assert not list(folder.glob(".here-*"))

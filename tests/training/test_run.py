@@ -11,6 +11,8 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
+from tracking.tracked import on_a_terminal
+
 
 def test_a_run_folder_holds_the_whole_run(program, small, tmp_path: Path) -> None:
     answer = program("train.py", *small, "trainer.max_epochs=2", "model.lrn=false", "seed=3", "sweep=mine")
@@ -24,6 +26,15 @@ def test_a_run_folder_holds_the_whole_run(program, small, tmp_path: Path) -> Non
         "checkpoints",
         "train.log",
     }
+    # The screen has what one waits for, and the log the rest.
+    screen = answer.stdout.splitlines()
+    assert screen[0].startswith("mini (")
+    assert "on fractals: 448 training and 49 validation images of 7 classes; epochs: 2, batches of 32" in screen[0]
+    assert screen[1].startswith(f"run folder: {folder.relative_to(tmp_path)} ")
+    assert [line.split(":")[0] for line in screen[2:]] == ["epoch 1 of 2", "epoch 2 of 2", "done", "next"]
+    assert screen[-1] == f"next: python src/evaluate.py run={folder.relative_to(tmp_path)} views=ten-crop"
+    assert "configuration:\nversion: 2\nseed: 3\n" in (folder / "train.log").read_text()
+
     config = OmegaConf.load(folder / "config.yaml")
     assert (config.model.lrn, config.seed, config.trainer.max_epochs) == (False, 3, 2)
 
@@ -51,6 +62,11 @@ def test_a_run_folder_holds_the_whole_run(program, small, tmp_path: Path) -> Non
     for name in ("best", "last"):
         checkpoint = torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
         assert any(key.startswith("network.conv1") for key in checkpoint["state_dict"])
+
+
+def test_on_a_terminal_a_bar_shows_loss_and_error(small, tmp_path: Path) -> None:
+    words = ["epoch 2 of 2", "loss:", "val error:", "next: python"]
+    assert on_a_terminal(tmp_path, words, "train.py", *small, "trainer.max_epochs=2") == 0
 
 
 def test_the_same_seed_gives_the_same_run(program, small, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from alexnet_lab.training.run import train
     [
         ("optim.milestones=[0.3,0.6]",),
         ("optim.schedule=linear", "optim.warmup=0.2"),
-        ("optim.schedule=plateau", "optim.plateau_patience=0", "optim.learning_rate=0.00001"),
+        ("optim.schedule=plateau", "optim.validations=null", "optim.plateau_patience=0", "optim.learning_rate=1e-5"),
     ],
 )
 def test_the_learning_rate_of_a_row_is_that_of_its_step(

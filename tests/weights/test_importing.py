@@ -16,6 +16,7 @@ import torchvision
 from random_networks import logits, pixels, scatter, trained
 from torch.testing import assert_close
 
+from alexnet_lab.errors import UserError
 from alexnet_lab.training.build import build_network
 from alexnet_lab.weights import safetensors_file
 from alexnet_lab.weights.caffe import read_caffemodel
@@ -54,6 +55,26 @@ def test_torchvisions_alexnet(new_zip_format: bool, large_files: Path) -> None:
         safetensors_file.save(ours, large_files / "ours.safetensors")
         again = import_weights(large_files / "ours.safetensors")
         assert_close(logits(again.network, x - again.pixel_mean[:, None, None]), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "wrapper"),
+    [("module.", None), ("_orig_mod.", None), ("module._orig_mod.", "state_dict"), ("", "state_dict"), ("", "model")],
+)
+def test_torchvisions_alexnet_as_training_scripts_save_it(prefix: str, wrapper: str | None, large_files: Path) -> None:
+    state = torchvision.models.alexnet(num_classes=7).state_dict()
+    content = {prefix + name: tensor for name, tensor in state.items()}
+    torch.save({wrapper: content, "epoch": 3} if wrapper else content, large_files / "checkpoint.pth")
+    ours = import_weights(large_files / "checkpoint.pth")
+    assert ours.num_classes == 7
+    assert torch.equal(list(ours.network.state_dict().values())[-1], state["classifier.6.bias"])
+
+
+def test_a_tensor_with_and_without_a_prefix_is_refused(tmp_path: Path) -> None:
+    tensors = {name: torch.zeros(1) for name in ("features.0.weight", "module.features.0.weight")}
+    torch.save(tensors, tmp_path / "twice.pth")
+    with pytest.raises(UserError, match="holds the same tensor with and without a prefix of module"):
+        import_weights(tmp_path / "twice.pth")
 
 
 @pytest.mark.parametrize("name", ["bvlc_alexnet", "CaffeNet in the format of 2014"])

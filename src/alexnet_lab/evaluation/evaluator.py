@@ -8,7 +8,6 @@ import time
 import warnings
 from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import lightning
@@ -100,7 +99,7 @@ def evaluate(
     evaluator = Evaluator(members, store, views)
     evaluator.networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     strategy: Any = "auto"
-    ranks = Ranks(Path(), TIMEOUT)
+    ranks = Ranks(None, TIMEOUT)
     if devices > 1:  # the ranks never meet: one that ends before the others ends the evaluation
         strategy = DistributedDataParallel(ranks, timeout=timedelta(seconds=TIMEOUT))
     trainer = lightning.Trainer(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from alexnet_lab.evaluation.counts import Counts, standard_error
 from alexnet_lab.files import write_bytes, write_json, write_text
@@ -70,7 +71,7 @@ def show(counts: Sequence[Counts], runs: Sequence[Path], views: str, checkpoint:
     table.add_column("top-5 error, %", justify="right", no_wrap=True)
     labels = [*map(str, runs), *([f"all {len(runs)}, softmax averaged"] if len(runs) > 1 else [])]
     for label, each in zip(labels, counts, strict=False):
-        table.add_row(label, _percent(each.top1_error, each.pictures), _percent(each.top5_error, each.pictures))
+        table.add_row(Text(label), _percent(each.top1_error, each.pictures), _percent(each.top5_error, each.pictures))
     Console().print(table)
 
 

@@ -50,6 +50,10 @@ def plan_sweep(
     """
     plan = name_jobs(product, experiment, sweep)
     for job in plan.jobs:
+        if (plan.folder / job.name).is_symlink():  # nobody has named it: it came with the sweep's folder
+            raise UserError(
+                f"{plan.folder / job.name}: is a symbolic link, through which nothing is written; remove it"
+            )
         run = check_job(compose(job.overrides))
         check_same_run(plan.folder / job.name, run)
     return plan

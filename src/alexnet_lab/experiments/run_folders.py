@@ -12,6 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 RUNS = Path("runs")
+SINGLE = RUNS / "single"  # runs that belong to no sweep
 ENSEMBLES = RUNS / "ensembles"  # evaluations of several runs together
 LONGEST_NAME = 120  # file systems allow 255 bytes; W&B shows about this much
 NOT_IN_NAMES = ("sweep",)
@@ -65,7 +66,7 @@ def register_resolver() -> None:
     def run_folder(_root_: DictConfig) -> str:
         sweep: Any = OmegaConf.select(_root_, "sweep")
         if sweep is None:
-            return str(RUNS / "single" / STARTED.strftime("%Y-%m-%d_%H-%M-%S.%f")[:-3])
+            return str(SINGLE / STARTED.strftime("%Y-%m-%d_%H-%M-%S.%f")[:-3])
         return str(RUNS / str(sweep) / job_name("", list(_root_.hydra.overrides.task)))
 
     OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)

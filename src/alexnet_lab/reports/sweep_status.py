@@ -89,7 +89,7 @@ def print_status(folder: Path, jobs: Sequence[JobStatus]) -> None:
             duration(news.get("seconds_left")) if job.state == "running" else "",
             Text(job.note if job.state != "damaged" else "", "dim"),
         )
-    console.print(f"{folder}: {in_words(jobs)}", highlight=False, soft_wrap=True)
+    console.print(f"{folder}: {in_words(jobs)}", highlight=False, markup=False, soft_wrap=True)
     console.print(table)
     damaged = [job.note for job in jobs if job.state == "damaged"]
     if damaged:

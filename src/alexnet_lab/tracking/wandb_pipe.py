@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from alexnet_lab.tracking.pictures import Predictions
+from alexnet_lab.training.log_file import ON_SCREEN
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +94,8 @@ class WandbPipe:
                 self._stop()
             self.used &= message.get("used", True)
             if "say" in message:
-                log.log(logging.WARNING if message["level"] == "warning" else logging.INFO, "%s", message["say"])
+                level = logging.WARNING if message["level"] == "warning" else logging.INFO
+                log.log(level, "%s", message["say"], extra=ON_SCREEN)
         if not self._done:
             self._give_up("its process has ended")
         self._given_up = True

@@ -75,6 +75,9 @@ def read(path: Path) -> dict[str, Any]:
         not isinstance(checkpoint.get(name), kind) for name, kind in PARTS.items()
     ):
         raise UserError(f"{path}: is no checkpoint of a run of this program")
+    version = checkpoint.setdefault("version", 1)
+    if type(version) is not int or version < 1:
+        raise UserError(f"{path}: is no checkpoint of a run of this program, its version is {version!r:.40}")
     kept_images(checkpoint, path)
     return checkpoint
 

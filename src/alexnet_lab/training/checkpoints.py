@@ -17,6 +17,7 @@ from lightning.fabric.plugins import CheckpointIO
 from alexnet_lab.errors import UserError
 from alexnet_lab.files import write_bytes
 from alexnet_lab.training import checkpoint_file
+from alexnet_lab.training.log_file import ON_SCREEN
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ class Checkpoints(CheckpointIO):
                 log.warning("%s; trying the one before", error)
                 damaged.append(name)
                 continue
-            log.info("continuing from %s", path)
+            log.info("continuing from %s", path, extra=ON_SCREEN)
             return self._found
         if damaged:
             log.warning(

@@ -18,7 +18,7 @@ class GrowingFile:
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
         write_text(path, text, durable=False)
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
         self._whole = len(text.encode())  # bytes up to the end of the last line that was written whole
         self._waiting = b""
         self._warned = False

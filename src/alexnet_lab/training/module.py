@@ -53,6 +53,11 @@ class Classifier(lightning.LightningModule):
         self.val_top1 = MulticlassAccuracy(num_classes, average="micro", validate_args=False)
         self.val_top5 = MulticlassAccuracy(num_classes, top_k=top5, average="micro", validate_args=False)
 
+    def setup(self, stage: str) -> None:
+        # A validation before this may have left tensors of inference mode, which nothing else can change.
+        for metric in (self.train_loss, self.train_top1, self.val_loss, self.val_top1, self.val_top5):
+            metric.reset()
+
     def on_train_start(self) -> None:
         first = dropout_seed(self.seed, 0, self.global_rank)
         log.info("rank %d draws the first step's dropout from seed %d", self.global_rank, first)
@@ -94,8 +99,9 @@ class Classifier(lightning.LightningModule):
     def on_validation_epoch_end(self) -> None:
         # The values are summed over devices by the metrics themselves, from counts. Those of training are
         # logged here too: at the training epoch's own end callbacks would ask for them before they are there.
-        self.log("train_loss", self.train_loss.compute())
-        self.log("train_top1_error", 1.0 - self.train_top1.compute())
+        if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:  # there is training to tell of
+            self.log("train_loss", self.train_loss.compute())
+            self.log("train_top1_error", 1.0 - self.train_top1.compute())
         self.log("val_loss", self.val_loss.compute())
         self.log("val_top1_error", 1.0 - self.val_top1.compute(), prog_bar=True)
         self.log("val_top5_error", 1.0 - self.val_top5.compute(), prog_bar=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import lightning
 import torch
-from omegaconf import OmegaConf
+from torch import nn
 
 from alexnet_lab.config import RunConfig
 from alexnet_lab.data.module import PictureData
@@ -23,7 +23,7 @@ from alexnet_lab.tracking.tracker import Tracker, make_tracker
 from alexnet_lab.training.build import build_network
 from alexnet_lab.training.checkpoints import Checkpoints
 from alexnet_lab.training.continuation import Continuation
-from alexnet_lab.training.log_file import to_log_file
+from alexnet_lab.training.log_file import ON_SCREEN, to_log_file
 from alexnet_lab.training.memory import keep_freed_memory
 from alexnet_lab.training.module import Classifier
 from alexnet_lab.training.outcome import outcome
@@ -32,7 +32,7 @@ from alexnet_lab.training.ranks import Ranks
 from alexnet_lab.training.result import FILE_NAME, configuration, read_result
 from alexnet_lab.training.run_record import RunRecord
 from alexnet_lab.training.same_images import at_hand, facts, refuse_other_images
-from alexnet_lab.training.same_run import difference
+from alexnet_lab.training.same_run import VERSION, difference, migrated, to_yaml
 from alexnet_lab.training.trainer import make_trainer, quieten
 from alexnet_lab.training.trouble import StuckLoss, one_line_troubles
 
@@ -55,7 +55,9 @@ def train(run: RunConfig, folder: Path, overrides: list[str]) -> None:
         _refuse_if_different(folder, result["config"], run)
         if (now := at_hand(run.data)) is not None:
             refuse_other_images(folder, result.get("images"), now)
-        log.info("%s is complete: top-1 error %.2f %%", folder, 100 * result["metrics"]["val_top1_error"])
+        error = 100 * result["metrics"]["val_top1_error"]
+        log.info("%s is complete: top-1 error %.2f %%", shown(folder), error, extra=ON_SCREEN)
+        _say_what_is_next(folder)
         return
     command = shlex.join(["python", "src/train.py", *overrides, run_dir(folder)])
     ranks = Ranks(folder, run.trainer.collective_timeout)
@@ -83,14 +85,14 @@ def _train(
     tracker: Tracker,
     started: float,
 ) -> None:
-    resolved = OmegaConf.to_yaml(OmegaConf.structured(run))
+    resolved = to_yaml(run)
     log.info("configuration:\n%s", resolved)
     checkpoints = Checkpoints(folder)
     begun = checkpoints.find()
     continues = begun is not None
     images_before = None
     if begun is not None:
-        _refuse_if_different(folder, begun["configuration"], run)
+        _refuse_if_different(folder, migrated(begun["configuration"], begun["version"], checkpoints.folder), run)
         images_before = begun.get("images")
         del begun  # as large as the network
     if is_rank_zero():
@@ -116,6 +118,7 @@ def _train(
     record = RunRecord(folder, run.trainer.log_every_n_steps, data.batch_size, started, stuck)
     checkpoints.sync_first = record.sync
     kept = {
+        "version": VERSION,
         "configuration": configuration(run),
         # What else it takes to use the network, and to know what its answers mean, wherever the images are by then.
         "images": {
@@ -127,6 +130,8 @@ def _train(
     }
     continuation = Continuation(run.trainer, checkpoints, preemption, record, ranks, kept, command)
     record.tell = tracker.row
+    if is_rank_zero():
+        _say_what_begins(run, folder, data, network)
     trainer = make_trainer(run.trainer, run.optim.validations, [record, continuation], checkpoints, tracker, ranks)
     try:
         trainer.fit(classifier, datamodule=data, ckpt_path=checkpoints.folder if continues else None, weights_only=True)
@@ -140,13 +145,42 @@ def _train(
             done = {"state": "completed", "val_top1_error": last["val_top1_error"]}
             write_json(folder / "progress.json", done, durable=False)
         log.info(
-            "done: top-1 error %.2f %%, top-5 error %.2f %%; %d checkpoints took %.2f s of training; %s",
-            100 * last["val_top1_error"],
-            100 * last["val_top5_error"],
+            "%d checkpoints took %.2f s of training",
             checkpoints.spent["saves"],
             checkpoints.spent["standstill_seconds"],
-            folder,
         )
+        log.info(
+            "done: top-1 error %.2f %%, top-5 error %.2f %%; %s",
+            100 * last["val_top1_error"],
+            100 * last["val_top5_error"],
+            shown(folder),
+            extra=ON_SCREEN,
+        )
+        _say_what_is_next(folder)
+
+
+def shown(folder: Path) -> Path:
+    """A folder as it is named from here."""
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+
+
+def _say_what_begins(run: RunConfig, folder: Path, data: PictureData, network: nn.Module) -> None:
+    """What is trained on what, and where it goes."""
+    log.info("network:\n%s", network)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    images, validation = (len(data.store.labels(split)) for split in ("train", "val"))
+    log.info(
+        f"{run.model.name} ({parameters:,} parameters) on {run.data.source}: {images:,} training and {validation:,} "
+        f"validation images of {data.num_classes} classes; epochs: {run.trainer.max_epochs}, batches of "
+        f"{data.batch_size}, seed {run.seed}",
+        extra=ON_SCREEN,
+    )
+    log.info("run folder: %s (the configuration and the whole log are in it)", shown(folder), extra=ON_SCREEN)
+
+
+def _say_what_is_next(folder: Path) -> None:
+    command = shlex.join(["python", "src/evaluate.py", f"run={shown(folder)}", "views=ten-crop"])
+    log.info("next: %s", command, extra=ON_SCREEN)
 
 
 def _refuse_if_different(folder: Path, old: dict[str, object], run: RunConfig) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,14 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from alexnet_lab.config import RunConfig
 from alexnet_lab.errors import UserError
 from alexnet_lab.files import read_bytes
 
 FILE_NAME = "config.yaml"
+# Of what lies in a run folder; config.yaml, result.json and checkpoints say it. Raise it where an option is renamed, or
+# where its default is not what was done before there was one, and say in MIGRATIONS what that means for older folders.
+VERSION = 2
 LARGEST = 2**18  # bytes; ours have thousands
 DEEPEST = 20  # levels; ours have three
 
@@ -34,10 +40,44 @@ NOT_PART_OF_A_RESULT = (
 )
 
 
+def _from_1(configuration: dict[str, Any]) -> None:
+    data = configuration.get("data")
+    if isinstance(data, dict) and data.get("source") == "fractals" and "class_colour" not in data:
+        data["fractals"] = "of an earlier version, which are rendered no more"  # no option has this name: refused
+
+
+# By version: what makes a configuration of that version, in place, one of the next.
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], None]] = {1: _from_1}
+
+
+def migrated(configuration: dict[str, Any], version: Any, file: Path) -> dict[str, Any]:
+    """A configuration as this version has it. An option that it lacks was not there yet and means its default.
+
+    Raises UserError for one of a later version, and ValueError where `version` is no version.
+    """
+    if type(version) is not int or version < 1:
+        raise ValueError(f"its version is {version!r:.40}")
+    if version > VERSION:
+        raise UserError(f"{file}: is of version {version}, this program reads {VERSION} and earlier; use a newer one")
+    made = {key: dict(value) if isinstance(value, dict) else value for key, value in configuration.items()}
+    for number in range(version, VERSION):
+        MIGRATIONS[number](made)
+    for group, options in dataclasses.asdict(RunConfig()).items():
+        if isinstance(options, dict) and isinstance(made.get(group), dict):
+            made[group] = {**options, **made[group]}
+    return made
+
+
+def to_yaml(run: RunConfig) -> str:
+    """The text of config.yaml."""
+    return f"version: {VERSION}\n{OmegaConf.to_yaml(OmegaConf.structured(run))}"
+
+
 def read_configuration(folder: Path) -> dict[str, Any] | None:
     """The config.yaml of a run folder as nested plain values, nothing looked up; None where there is none.
 
-    Raises UserError where it is damaged, or where a few bytes of it would unfold into many (YAML's aliases).
+    It is as this version has it, whatever version wrote it. Raises UserError where it is damaged or of a later one, or
+    where a few bytes of it would unfold into many (YAML's aliases).
     """
     path = folder / FILE_NAME
     try:
@@ -52,12 +92,13 @@ def read_configuration(folder: Path) -> dict[str, Any] | None:
         content = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
         if not isinstance(content, dict):
             raise ValueError("it is no configuration")
+        version = content.pop("version", 1)
+        return migrated({str(key): value for key, value in content.items()}, version, path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, OmegaConfBaseException, yaml.YAMLError, ValueError, RecursionError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(f"{path}: is damaged ({reason:.120}); remove that folder and run again") from None
-    return {str(key): value for key, value in content.items()}
 
 
 def configuration_of(folder: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 import warnings
 from datetime import timedelta
 from typing import Any
@@ -12,18 +13,21 @@ from typing import Any
 import lightning
 import torch
 from lightning.fabric.utilities.distributed import _set_num_threads_if_needed
-from lightning.pytorch.callbacks import Callback, RichModelSummary, RichProgressBar
+from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 from alexnet_lab.config import TrainerConfig
 from alexnet_lab.tracking.tracker import Tracker
 from alexnet_lab.training.checkpoints import Checkpoints
+from alexnet_lab.training.log_file import ON_SCREEN
 from alexnet_lab.training.ranks import RANK_ZERO, Ranks, cluster_environment
 from alexnet_lab.training.recipe import epochs_between_validations
 from alexnet_lab.training.run_record import validated
 
 log = logging.getLogger(__name__)
+
+READ_EVERY_SECONDS = 0.2  # between two looks at the loss by the progress bar
 
 
 def make_trainer(
@@ -39,9 +43,9 @@ def make_trainer(
     validations: about how many a run has; None: one after each epoch.
     """
     callbacks = [*callbacks, *tracker.callbacks]
-    on_screen = choice.progress_bar and sys.stderr.isatty()
+    on_screen = choice.progress_bar and sys.stdout.isatty()
     if on_screen:
-        callbacks += [RichModelSummary(max_depth=2), RichProgressBar()]
+        callbacks.append(Bar())
     else:
         callbacks.append(EpochLines())
     strategy: Any = choice.strategy
@@ -72,7 +76,7 @@ def make_trainer(
         num_sanity_val_steps=0,
         enable_checkpointing=False,  # by Lightning itself
         enable_progress_bar=on_screen,
-        enable_model_summary=on_screen,
+        enable_model_summary=False,  # it takes metrics for layers; train.log has the network
     )
     # The run listens to signals itself: Lightning's handler would start a collective in the middle of another.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
@@ -95,6 +99,11 @@ class DistributedDataParallel(DDPStrategy):
         self._launcher = Launcher(self.cluster_environment, self.num_processes, self.num_nodes)
         self._launcher.ranks = self.ranks
 
+    def setup_distributed(self) -> None:
+        self.set_world_ranks()
+        with self.ranks.meeting(self.global_rank, self.world_size):
+            super().setup_distributed()
+
 
 class Launcher(_SubprocessScriptLauncher):
     ranks: Ranks
@@ -103,10 +112,38 @@ class Launcher(_SubprocessScriptLauncher):
         self.cluster_environment.validate_settings(num_devices=self.num_processes, num_nodes=self.num_nodes)
         if not self.cluster_environment.creates_processes_externally:
             os.environ[RANK_ZERO] = str(os.getpid())
+            first = self.cluster_environment.node_rank() * self.num_processes
+            self.ranks.expect(range(first, first + self.num_processes))
             self._call_children_scripts()
             self.ranks.follow(self.procs)
         _set_num_threads_if_needed(num_processes=self.num_processes)
         return function(*args, **kwargs)
+
+
+class Bar(RichProgressBar):
+    """With the last step's loss on this device and the last epoch's top-1 error; epochs count from 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._step_loss: torch.Tensor | None = None
+        self._loss, self._read_at = "", 0.0
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._step_loss = outputs["loss"]
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def get_metrics(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> dict[str, Any]:
+        now = time.monotonic()
+        if self._step_loss is not None and now - self._read_at > READ_EVERY_SECONDS:  # a GPU is waited for
+            self._loss, self._read_at = f"{float(self._step_loss):.3f}", now
+        error = trainer.callback_metrics.get("val_top1_error")
+        errors = {} if error is None else {"val error": f"{100 * float(error):.1f}%"}
+        return {"loss": self._loss, **errors}
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"epoch {current_epoch + 1} of {self.trainer.max_epochs}".ljust(len(self.validation_description))
 
 
 class EpochLines(Callback):
@@ -122,6 +159,7 @@ class EpochLines(Callback):
                 trainer.max_epochs,
                 values["train_loss"],
                 *(100 * values[key] for key in ("train_top1_error", "val_top1_error", "val_top5_error")),
+                extra=ON_SCREEN,
             )
 
 
@@ -132,5 +170,9 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", ".*treespec.*")
     warnings.filterwarnings("ignore", ".*recommended to use `self.log.*sync_dist=True.*")  # they have been
     warnings.filterwarnings("ignore", ".*was called before the ``update`` method.*")  # in an earlier session
+    # Its successor is newer than the oldest PyTorch that is supported.
+    warnings.filterwarnings("ignore", ".*`broadcast_buffers` is deprecated.*")
+    for name in ("lightning", "lightning.fabric", "lightning.pytorch"):
+        logging.getLogger(name).handlers.clear()  # of their own, on stderr; what they say is in train.log
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -26,13 +26,27 @@ NAMES = tuple(f"{layer}.{kind}" for layer in LAYERS for kind in ("weight", "bias
 PIXEL_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
 PIXEL_DEVIATION = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 
+WRAPPERS = ("state_dict", "model")  # under which training scripts keep the weights, beside their own state
+PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and DistributedDataParallel, and of torch.compile
+
 
 def read_state_dict(content: Any, file: Path) -> ForeignWeights:
     """The weights in what torch.save wrote. Raises UserError where they are not those of torchvision's AlexNet."""
     if isinstance(content, dict) and "pytorch-lightning_version" in content:
         raise UserError(f"{file}: is a checkpoint of a training run; export it with python src/export.py run=DIR")
+    if isinstance(content, dict):
+        content = next((content[key] for key in WRAPPERS if isinstance(content.get(key), dict)), content)
     if not isinstance(content, dict) or not content or not all(isinstance(value, Tensor) for value in content.values()):
         raise UserError(f"{file}: does not hold a state dict, which is tensors by name")
-    check_names(content, NAMES, "torchvision's AlexNet", file)
-    tensors = [(name, content[name]) for name in NAMES]
+    in_file = {_without_prefixes(str(name)): name for name in content}
+    if len(in_file) < len(content):
+        raise UserError(f"{file}: holds the same tensor with and without a prefix of {' or '.join(PREFIXES)}")
+    check_names(in_file, NAMES, "torchvision's AlexNet", file, in_file)
+    tensors = [(str(in_file[name]), content[in_file[name]]) for name in NAMES]
     return ForeignWeights("alexnet_torchvision", tensors, PIXEL_MEAN, PIXEL_DEVIATION)
+
+
+def _without_prefixes(name: str) -> str:
+    while prefix := next((prefix for prefix in PREFIXES if name.startswith(prefix)), ""):
+        name = name.removeprefix(prefix)
+    return name
