@@ -78,6 +78,12 @@ def test_after_a_class_was_renamed_the_run_keeps_its_names_and_its_mean(tmp_path
         load_members([folder], "last", {})
 
 
+def test_a_run_on_fractals_that_are_rendered_no_more_says_so() -> None:
+    of_version_1 = Path(__file__).parents[1] / "training" / "run_of_version_1"
+    with pytest.raises(UserError, match="its images, fractals of an earlier version, are rendered no more"):
+        load_members([of_version_1], "last", {})
+
+
 def test_an_ensemble_is_of_runs_on_the_same_images(finished: Path, tmp_path: Path) -> None:
     other = trained(leaf_run(finished, "data.train_fraction=0.5", "optim.epochs=1"), tmp_path / "other")
     with pytest.raises(UserError, match=r"other: was validated on other pictures than run=.*run; evaluate it alone"):

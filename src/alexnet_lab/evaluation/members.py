@@ -110,6 +110,9 @@ def _configuration(folder: Path, moved: Mapping[str, str]) -> RunConfig:
     settings = configuration_of(folder)
     if "${" in repr(settings):
         raise UserError(f"{folder / 'config.yaml'}: refers to something outside the file")
+    data = settings.get("data")
+    if isinstance(data, dict) and "fractals" in data:  # same_run.MIGRATIONS
+        raise UserError(f"run={folder}: its images, fractals of an earlier version, are rendered no more")
     try:
         here = {"data": {key.removeprefix("data."): value for key, value in moved.items()}}
         merged = OmegaConf.merge(OmegaConf.structured(RunConfig), settings, here)
