@@ -19,6 +19,16 @@ _PICTURES_A_BLOCK = 500
 Arrays = dict[str, tuple[NDArray[np.uint8], NDArray[np.int64]]]
 
 
+def part_of_each_class(labels: NDArray[np.int64], share: float, seed: int, least: int = 0) -> NDArray[np.bool_]:
+    """Which images make up a share of each class, no fewer than `least` of it, chosen by the seed: bool [N]."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    taken = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        mine = order[labels[order] == label]
+        taken[mine[: max(least, round(share * len(mine)))]] = True
+    return taken
+
+
 class ArraySource(ABC):
     """What such collections have in common; pictures are resized (bilinear) where image_size is not theirs."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_lab.data.array_source import Arrays, ArraySource
+from alexnet_lab.data.array_source import Arrays, ArraySource, part_of_each_class
 
 
 class DigitsSource(ArraySource):
@@ -31,9 +31,5 @@ class DigitsSource(ArraySource):
         digits = load_digits()
         grey = np.round(digits.images * (255 / 16)).astype(np.uint8)
         images, labels = np.repeat(grey[..., np.newaxis], 3, axis=-1), digits.target.astype(np.int64)
-        order = np.random.default_rng(self._seed).permutation(len(labels))
-        held_out = np.zeros(len(labels), dtype=bool)
-        for label in range(10):
-            mine = order[labels[order] == label]
-            held_out[mine[: round(self._val_fraction * len(mine))]] = True
+        held_out = part_of_each_class(labels, self._val_fraction, self._seed)
         return {"train": (images[~held_out], labels[~held_out]), "val": (images[held_out], labels[held_out])}

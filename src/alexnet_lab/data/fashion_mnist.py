@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_lab.data.array_source import Arrays, ArraySource
+from alexnet_lab.data.array_source import Arrays, ArraySource, part_of_each_class
 from alexnet_lab.data.fetch import fetch
 from alexnet_lab.errors import UserError
 
@@ -86,17 +86,8 @@ class FashionMnistSource(ArraySource):
                 raise UserError(f"{files[1]}: has the label {labels.max()}; Fashion-MNIST has 0 to 9")
             arrays[split] = (np.repeat(images[..., np.newaxis], 3, axis=-1), labels.astype(np.int64))
         train_images, train_labels = arrays["train"]
-        taken = self._taken(train_labels)
+        taken = part_of_each_class(train_labels, self._train_fraction, self._seed, least=1)
         return {"train": (train_images[taken], train_labels[taken]), "val": arrays["val"]}
-
-    def _taken(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which training photographs are: the same share of each class."""
-        order = np.random.default_rng(self._seed).permutation(len(labels))
-        taken = np.zeros(len(labels), dtype=bool)
-        for label in range(len(self.class_names)):
-            mine = order[labels[order] == label]
-            taken[mine[: max(1, round(self._train_fraction * len(mine)))]] = True
-        return taken
 
 
 def _array(file: Path, dimensions: int) -> NDArray[np.uint8]:

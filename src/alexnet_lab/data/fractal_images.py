@@ -206,7 +206,7 @@ def _draw_colours(
 ) -> tuple[Float32Array, Float32Array]:
     """The background, float32 [n, 3, H, W], and a colour for each map, float32 [n, MAX_MAPS, 3]; 0 is black, 1 white.
 
-    Hues are drawn for each image, so that colour tells nothing about the class. The shape is brighter or
+    A shape's hue is its class's by the part `class_colour`, the rest is drawn for each image. The shape is brighter or
     darker than the background's mean by at least `foreground_contrast`.
     """
     draws = random_uniform(colour_keys, 8 + 3 * MAX_MAPS)
