@@ -52,9 +52,8 @@ class _Product(io.FileIO):
         try:
             return super().write(data) or 0
         except OSError as error:
-            os.dup2(
-                os.open(os.devnull, os.O_WRONLY), self.fileno()
-            )  # for what is still held back, and comes at the end
+            # For what is still held back, and comes at the end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
             if isinstance(error, BrokenPipeError):
                 raise SystemExit(BROKEN_PIPE_EXIT_CODE) from None
             raise UserError(f"standard output: {error.strerror}; nothing more can be written there") from None
