@@ -30,6 +30,8 @@ def only_store(tmp_path: Path) -> Path:
 
 def test_prepare_verify_and_change(program: Program, pictures: Path, tmp_path: Path) -> None:
     asked = ("data=folder", f"data.root={pictures}", "data.image_size=32")
+    shutil.copytree(pictures / "dark", pictures / "dark" / "@eaDir")
+    (pictures / "dark" / "notes.txt").touch()
     done = program("prepare.py", *asked)
     assert done.returncode == 0, done.stderr
     assert "12 training and 4 validation pictures" in done.stderr
@@ -38,6 +40,9 @@ def test_prepare_verify_and_change(program: Program, pictures: Path, tmp_path: P
     assert done.stdout.startswith(
         f"datasets/{store.name}: 12 training and 4 validation pictures of 32 pixels, 2 classes"
     )
+    passed_over = "hidden or system files and folders: 1 (@eaDir); files that are no images: 1 (.txt)"
+    assert f"Passed over, {passed_over}\n" in done.stderr
+    assert done.stdout.endswith(f"\nPassed over, {passed_over}\n")
     assert np.load(store / "train_images.npy").shape == (12, 32, 32, 3)  # one line is all that a reader needs
     manifest = json.loads((store / "manifest.json").read_text())
     assert manifest["settings"]["root"] == str(pictures)
@@ -124,7 +129,7 @@ def test_a_collection_that_is_refused_leaves_nothing(program: Program, tmp_path:
         (tmp_path / "pictures" / name / "notes.txt").write_text("no picture")
     refused = program("prepare.py", "data=folder", "data.root=pictures")
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1), refused.stderr
-    assert "pictures/cat: holds no pictures" in refused.stderr
+    assert "class cat: has no pictures in train" in refused.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
 
 

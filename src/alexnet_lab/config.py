@@ -171,7 +171,7 @@ class DataConfig:
     layout: str = knob(
         "auto",
         "how a collection of files lies in its folder (docs/data.md); auto: as is found",
-        choices=("auto", "archives", "parquet", "kaggle", "tiny_imagenet", "extracted", "tree"),
+        choices=("auto", "archives", "parquet", "kaggle", "tiny_imagenet", "extracted", "train_val", "tree"),
     )
     url: str | None = knob(None, "address of a folder to fetch published archives from, instead of their publishers'")
     classes: list[str] = knob([], "classes to take, by name or in words; []: all (collections of picture files)")

@@ -106,7 +106,7 @@ def extracted_with_archived_kit(root: Path) -> None:
     write(root, {"ILSVRC2012_devkit_t12.tar.gz": tar_of(devkit_contents(), "w:gz")})
 
 
-def tree(root: Path) -> None:
+def train_val(root: Path) -> None:
     """With the validation pictures sorted into folders too, as many people do."""
     train = {f"train/{wnid}/{name}": file for wnid, files in train_pictures().items() for name, file in files.items()}
     write(root, train | {f"val/{val_wnids()[name]}/{name}": file for name, file in val_pictures().items()})
@@ -163,7 +163,7 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "archives": archives,
     "extracted": extracted,
     "extracted_with_archived_kit": extracted_with_archived_kit,
-    "tree": tree,
+    "train_val": train_val,
     "kaggle": kaggle,
     "parquet": parquet,
 }

@@ -25,7 +25,10 @@ def prepare(data: DataConfig) -> None:
     if change := discard_changed(directory, source, data.packing):
         print(f"{change} since it was prepared: preparing it anew", file=sys.stderr)
     check_at_hand(data, source)
-    print(_summary(prepare_store(directory, source, data.packing, data.max_bad)))
+    store = prepare_store(directory, source, data.packing, data.max_bad)
+    print(_summary(store))
+    if passed_over := store.manifest["found"].get("passed_over"):
+        print(f"Passed over, {passed_over}")
 
 
 def verify(data: DataConfig) -> None:

@@ -32,6 +32,7 @@ class Selection:
     train_fraction: float = 1.0
     val_fraction: float = 0.2  # of the training pictures, where the collection has no validation pictures
     seed: int = 0  # of the two fractions
+    layout: str = "auto"  # by what name the collection is to be read
 
 
 class PictureSource:
@@ -62,7 +63,7 @@ class PictureSource:
         chosen, default = self._selection, Selection()
         settings: dict[str, Any] = {"root": str(self.root.resolve()), "image_size": self.image_size}
         # What is as usual is left out, so that a collection with validation pictures of its own has one store.
-        for key in ("classes", "train_fraction", "val_fraction", "seed"):
+        for key in ("classes", "train_fraction", "val_fraction", "seed", "layout"):
             if getattr(chosen, key) != getattr(default, key):
                 value = getattr(chosen, key)
                 settings[key] = sorted(value) if key == "classes" else value
@@ -73,8 +74,8 @@ class PictureSource:
         return self._listing.class_names
 
     def facts(self) -> dict[str, Any]:
-        words = self._listing.words  # first, because a published collection is fetched for it
-        return {**self._layout.facts(), "words": words}
+        listing = self._listing  # first, because a published collection is fetched for it
+        return {**self._layout.facts(), "words": listing.words, "passed_over": listing.passed_over}
 
     def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
         return self._layout.change(facts, every_file)
@@ -121,11 +122,12 @@ class PictureSource:
         chosen, listing = self._selection, self._layout.listing()
         if chosen.classes:
             listing = choose_classes(listing, chosen.classes)
+        check_filled(listing)
         if listing.val is None:
             listing = split_off(listing, chosen.val_fraction, chosen.seed)
+            check_filled(listing)  # again: the only image of a class is among those that are split off
         if chosen.train_fraction < 1:
             listing = thin_out(listing, chosen.train_fraction, chosen.seed)
-        check_filled(listing)
         return listing
 
     def _split(self, split: str) -> Split:

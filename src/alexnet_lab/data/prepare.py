@@ -175,6 +175,8 @@ def _build(path: Path, source: Source, plan: _Plan, max_bad: float) -> Store:
         file=sys.stderr,
         flush=True,
     )
+    if passed_over := plan.about["found"].get("passed_over"):
+        print(f"Passed over, {passed_over}", file=sys.stderr, flush=True)
     with StoreWriter(path, plan.about) as writer, PreparationProgress(sum(counts.values())) as progress:
         if sum(writer.taken.values()):
             progress.start_at(sum(writer.taken.values()))

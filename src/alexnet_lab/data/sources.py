@@ -52,11 +52,11 @@ def make_source(data: DataConfig) -> Source:
     from alexnet_lab.data.layouts.published import PublishedLayout
     from alexnet_lab.data.picture_source import PictureSource, Selection
 
-    selection = Selection(tuple(data.classes), data.train_fraction, data.val_fraction, data.split_seed)
+    selection = Selection(tuple(data.classes), data.train_fraction, data.val_fraction, data.split_seed, data.layout)
     if data.source in PUBLISHED:
         layout = PublishedLayout(data.source, root, data.image_size, data.url)
         return PictureSource(lambda: layout, root, data.image_size, selection, name=data.source)
-    source = PictureSource(lambda: find_layout(root, data.layout), root, data.image_size, selection)
+    source = PictureSource(lambda: find_layout(root, data.layout, data.classes), root, data.image_size, selection)
     source.check()
     return source
 
