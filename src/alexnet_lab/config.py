@@ -190,18 +190,18 @@ class DataConfig:
     split_seed: int = knob(0, "which pictures train_fraction and val_fraction take", minimum=0, maximum=2**31)
     store_root: str = knob("datasets", "folder in which prepared collections are kept")
     image_size: int = knob(64, "side of the stored pictures", unit="pixels", minimum=16, maximum=1024)
-    num_classes: int | None = knob(20, "classes (fractals alone; elsewhere counted)", minimum=2, maximum=100_000)
-    train_images_per_class: int | None = knob(50, "training pictures a class (fractals)", minimum=1, maximum=1_000_000)
-    val_images_per_class: int | None = knob(250, "validation pictures a class (fractals)", minimum=1, maximum=1_000_000)
+    num_classes: int | None = knob(10, "classes (fractals alone; elsewhere counted)", minimum=2, maximum=100_000)
+    train_images_per_class: int | None = knob(100, "training pictures a class (fractals)", minimum=1, maximum=1_000_000)
+    val_images_per_class: int | None = knob(500, "validation pictures a class (fractals)", minimum=1, maximum=1_000_000)
     collection_seed: int = knob(0, "which collection of fractals", minimum=0, maximum=2**31)
     rotation: float = knob(
         20.0, "largest turn of a shape, to either side (fractals)", unit="degrees", minimum=0.0, maximum=180.0
     )
     shape_variation: float = knob(
-        0.03, "how far an image's shape differs from its class's, relatively (fractals)", minimum=0.0, maximum=0.5
+        0.04, "how far an image's shape differs from its class's, relatively (fractals)", minimum=0.0, maximum=0.5
     )
     class_colour: float = knob(
-        0.6,
+        0.2,
         "part of a shape's hue that its class decides; 0: colour tells nothing (fractals)",
         minimum=0.0,
         maximum=1.0,
