@@ -8,12 +8,11 @@ from __future__ import annotations
 import sys
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from alexnet_lab.data.contents import Contents, contents_of_files
 from alexnet_lab.data.layouts.devkit import devkit_files, read_devkit
-from alexnet_lab.data.layouts.tree import describe_change
 from alexnet_lab.data.listing import Listing, Split
 from alexnet_lab.data.places import TarPlace
 from alexnet_lab.errors import UserError
@@ -30,7 +29,6 @@ class ArchivesLayout:
         for name in (TRAIN, VAL):
             if not (root / name).is_file():
                 raise UserError(f"{root}: lacks {name}, one of ImageNet's three archives")
-        self._files = [root / TRAIN, root / VAL, *devkit_files(root)]
 
     def listing(self) -> Listing:
         devkit = read_devkit(self.root)
@@ -61,21 +59,8 @@ class ArchivesLayout:
         )
         return Listing(class_names, train, pictures, {name: devkit.words.get(name, name) for name in class_names})
 
-    def facts(self) -> dict[str, Any]:
-        return file_facts(self._files)
-
-    def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
-        return describe_change(self.root, self.facts(), facts)
-
-
-def file_facts(files: list[Path]) -> dict[str, Any]:
-    """Number of the files, their bytes and the newest time of change."""
-    found = [file.stat() for file in files]
-    return {
-        "files": len(found),
-        "bytes": sum(one.st_size for one in found),
-        "newest": max(one.st_mtime_ns for one in found),
-    }
+    def contents(self) -> Contents:
+        return contents_of_files(self.root, [self.root / TRAIN, self.root / VAL], devkit_files(self.root))
 
 
 def _members(archive: Path, within: str = "", first: int = 0, size: int = 0) -> list[tuple[str, int, int]]:

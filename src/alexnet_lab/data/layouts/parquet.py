@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_lab.data.layouts.archives import file_facts
-from alexnet_lab.data.layouts.tree import VAL, describe_change
+from alexnet_lab.data.contents import Contents, contents_of_files
+from alexnet_lab.data.layouts.tree import VAL
 from alexnet_lab.data.listing import Listing, Split
 from alexnet_lab.data.places import ParquetPlace
 from alexnet_lab.errors import UserError
@@ -40,11 +40,8 @@ class ParquetLayout:
             names = [str(label) for label in range(count)]
         return Listing(wnids or names, train, val, words)
 
-    def facts(self) -> dict[str, Any]:
-        return file_facts([*self._train, *self._val])
-
-    def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
-        return describe_change(self.root, self.facts(), facts)
+    def contents(self) -> Contents:
+        return contents_of_files(self._train[0].parent, [*self._train, *self._val])
 
     def _read(self, files: list[Path]) -> tuple[Split, list[str]]:
         """The pictures of a split, and the names of the classes where the files say them."""

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from alexnet_lab.data.contents import Contents, Found
 from alexnet_lab.data.listing import Listing, Split
 from alexnet_lab.data.places import FilePlace
 from alexnet_lab.errors import UserError
 
 # Names that people give to the two halves, in whatever case.
 TRAIN, VAL = ("train", "training"), ("val", "valid", "validation", "test", "testing")
-# Up to so many pictures a run looks at each file to see whether anything has changed, beyond that at each folder.
-FEW_FILES = 50_000
 LAYOUT = "pictures are expected in train/<class>/ and val/<class>/, or in <class>/ alone"
 
 # What lies beside pictures without being meant as one. Everything else is expected to be a picture.
@@ -55,11 +52,9 @@ class TreeLayout:
         train = self._split(self._train)
         return Listing(self._class_names, train, None if self._val is None else self._split(self._val))
 
-    def facts(self) -> dict[str, Any]:
-        return tree_facts([self._train] if self._val is None else [self._train, self._val])
-
-    def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
-        return tree_change([self._train] if self._val is None else [self._train, self._val], facts, every_file)
+    def contents(self) -> Contents:
+        halves = [self._train] if self._val is None else [self._train, self._val]
+        return tree_contents(self.root, self._class_names, halves)
 
     def _split(self, folder: Path) -> Split:
         return class_folder_split(self.root, folder, self._class_names)
@@ -96,57 +91,36 @@ def class_folders(folder: Path) -> list[str]:
 
 def picture_files(folder: Path) -> Iterator[str]:
     """Paths of the pictures in a folder and below it, relative to it; raises UserError."""
-    return (name for name, _ in _files(folder))
+    return (name for name, entry in _below(folder) if not _is_folder(entry))
 
 
-def tree_facts(folders: list[Path]) -> dict[str, Any]:
-    """Number of files below the folders, their bytes and the newest time of change; and a hash of the folders' own."""
-    found = [_file_facts(entry) for folder in folders for _, entry in _files(folder, links=True)]
-    return {
-        "files": len(found),
-        "bytes": sum(facts.st_size for facts in found),
-        "newest": max((facts.st_mtime_ns for facts in found), default=0),
-        "folders": _folders_hash(folders),
-    }
+def tree_contents(
+    root: Path, class_names: list[str], halves: list[Path], flat: Path | None = None, label_files: Sequence[Path] = ()
+) -> Contents:
+    """The class folders of the halves, and what lies in and below them and the folder `flat`."""
+    flat_folders = [flat] if flat else []
+
+    def found() -> Found:
+        for folder in [*(half / name for half in halves for name in class_names), *flat_folders]:
+            name = str(folder.relative_to(root))
+            yield name, folder
+            yield from ((f"{name}/{below}", entry) for below, entry in _below(folder))
+
+    top = halves[0] if halves[0] == root else halves[0].parent  # where halves change places
+    return Contents(root, class_names, [top, *halves, *flat_folders], label_files, found)
 
 
-def tree_change(folders: list[Path], facts: dict[str, Any], every_file: bool) -> str | None:
-    """What is different from when `facts` were found. Of many files only `every_file` sees those rewritten in place."""
-    if facts["files"] > FEW_FILES and not every_file and facts["folders"] == _folders_hash(folders):
-        return None
-    return describe_change(folders[0].parent, tree_facts(folders), facts)
+def _below(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Pictures in a folder and below it, and the folders, with their relative paths, each folder's in order.
 
-
-def describe_change(root: Path, now: dict[str, Any], before: dict[str, Any]) -> str | None:
-    """In a few words what is different in number, bytes or newest time of change."""
-    if now["files"] != before["files"]:
-        return f"{root}: has changed (it holds {now['files']:,} files, not {before['files']:,})"
-    if (now["bytes"], now["newest"]) != (before["bytes"], before["newest"]):
-        return f"{root}: has changed (a file is newer or of another size)"
-    return None
-
-
-def _folders_hash(folders: list[Path]) -> str:
-    """Changes when a file or folder is added, removed or renamed in a class folder; looks at no file."""
-    digest = hashlib.sha256()
-    for folder in folders:
-        for path in (folder, *(folder / entry.name for entry in _entries(folder) if _is_folder(entry))):
-            line = f"{path.relative_to(folder.parent)}\0{path.stat().st_mtime_ns}\n"
-            digest.update(line.encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()[:16]
-
-
-def _files(folder: Path, links: bool = False) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Pictures in a folder and below it, with their relative paths.
-
-    links: folders in it may be links, as class folders may; further down they may not, or a link upwards would
-    have no end.
+    Class folders may be links; further down links to folders are passed over, or one upwards would have no end.
     """
-    for entry in _entries(folder):
+    for entry in sorted(_entries(folder), key=lambda entry: entry.name):
         if not _is_folder(entry):
             yield entry.name, entry
-        elif links or not entry.is_symlink():
-            yield from ((f"{entry.name}/{name}", below) for name, below in _files(folder / entry.name))
+        elif not entry.is_symlink():
+            yield entry.name, entry
+            yield from ((f"{entry.name}/{name}", below) for name, below in _below(folder / entry.name))
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -176,11 +150,3 @@ def _is_meant_as_picture(entry: os.DirEntry[str]) -> bool:
         return entry.is_file() or not Path(entry).exists()
     except OSError:
         return True
-
-
-def _file_facts(entry: os.DirEntry[str]) -> os.stat_result:
-    """Of the file, or of the link to it where that leads nowhere."""
-    try:
-        return entry.stat()
-    except OSError:
-        return entry.stat(follow_symlinks=False)
