@@ -123,7 +123,7 @@ def _open_if_there(path: Path) -> Store | None:
 
 
 def check_unchanged(store: Store, source: Source, every_file: bool = False) -> Store:
-    """The store; raises UserError where its pictures have changed since it was prepared."""
+    """The store; raises UserError where its images have changed since it was prepared."""
     change = source.change(store.manifest["found"], every_file)
     if change:
         raise UserError(

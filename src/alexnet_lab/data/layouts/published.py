@@ -38,7 +38,7 @@ class PublishedCollection:
         return layout
 
     def there(self) -> Layout | None:
-        """Its layout where its pictures are in a folder."""
+        """Its layout where its images are in a folder."""
         for folder in (self._root, *(self._root / top for _, top, _ in self._editions)):
             if (folder / "train").is_dir() and (folder / "val").is_dir():
                 return find_layout(folder, detect(folder))

@@ -111,7 +111,7 @@ def tree_contents(
 
 
 def _below(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Pictures in a folder and below it, and the folders, with their relative paths, each folder's in order.
+    """Images in a folder and below it, and the folders, with their relative paths, each folder's in order.
 
     Class folders may be links; further down links to folders are passed over, or one upwards would have no end.
     """
