@@ -59,7 +59,8 @@ def test_prepare_verify_and_change(program: Program, pictures: Path, tmp_path: P
         shutil.rmtree(store.with_name(name))
 
     Image.new("RGB", (50, 40)).save(pictures / "dark" / "new.png")
-    refused = program("train.py", *asked, "model.input_size=32", "trainer.max_epochs=1", "optim.batch_size=4")
+    train = ("train.py", "model.input_size=32", "trainer.max_epochs=1", "optim.batch_size=4")
+    refused = program(*train, *asked)
     assert refused.returncode == 2
     assert "it holds 17 files, not 16" in refused.stderr.splitlines()[-1]
     anew = program("prepare.py", *asked)
@@ -69,7 +70,7 @@ def test_prepare_verify_and_change(program: Program, pictures: Path, tmp_path: P
 
     (pictures / "dark" / "new.png").rename(pictures / "light" / "new.png")
     said = "has changed (a file was moved, renamed or rewritten) since"
-    for command in (("prepare.py", "verify"), ("train.py",)):
+    for command in (("prepare.py", "verify"), train):
         refused = program(*command, *asked)
         assert refused.returncode == 2
         assert said in refused.stderr.splitlines()[-1]
