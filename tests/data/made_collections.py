@@ -127,6 +127,17 @@ def kaggle(root: Path) -> None:
     (root / "LOC_synset_mapping.txt").write_text("".join(f"{wnid} {words}\n" for wnid, words in sorted(WORDS.items())))
 
 
+def tiny_imagenet(root: Path) -> None:
+    """As Tiny ImageNet: each class's images in a folder of their own, and tables of boxes beside."""
+    for wnid, files in train_pictures().items():
+        write(root / "train" / wnid / "images", files)
+        (root / "train" / wnid / f"{wnid}_boxes.txt").write_text("a_0.JPEG\t0\t0\t62\t62\n")
+    write(root / "val" / "images", val_pictures())
+    annotations = [f"{name}\t{wnid}\t0\t32\t44\t62\n" for name, wnid in val_wnids().items()]
+    (root / "val" / "val_annotations.txt").write_text("".join(annotations))
+    (root / "words.txt").write_text("n01440764\ttench, Tinca tinca\nn00001740\tentity\n")
+
+
 def parquet(root: Path) -> None:
     """As Hugging Face's ILSVRC/imagenet-1k: labels in the order of the wnids, two shards, small row groups."""
     import pyarrow as pa
@@ -166,4 +177,5 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "train_val": train_val,
     "kaggle": kaggle,
     "parquet": parquet,
+    "tiny_imagenet": tiny_imagenet,
 }

@@ -77,23 +77,6 @@ def test_two_classes_by_name_or_in_words(tmp_path: Path, layout: str) -> None:
         assert mistyped.class_names
 
 
-def test_tiny_imagenet(tmp_path: Path) -> None:
-    annotations = []
-    for wnid, files in made_collections.train_pictures().items():
-        made_collections.write(tmp_path / "tiny" / "train" / wnid / "images", files)
-        (tmp_path / "tiny" / "train" / wnid / f"{wnid}_boxes.txt").write_text("a_0.JPEG\t0\t0\t62\t62\n")
-    for name, file in made_collections.val_pictures().items():
-        made_collections.write(tmp_path / "tiny" / "val" / "images", {name: file})
-        annotations.append(f"{name}\t{made_collections.val_wnids()[name]}\t0\t32\t44\t62\n")
-    (tmp_path / "tiny" / "val" / "val_annotations.txt").write_text("".join(annotations))
-    (tmp_path / "tiny" / "words.txt").write_text("n01440764\ttench, Tinca tinca\nn00001740\tentity\n")
-    assert detect(tmp_path / "tiny") == "tiny_imagenet"
-    made_collections.train_val(tmp_path / "tree")
-    store, expected = prepared(tmp_path / "tiny"), prepared(tmp_path / "tree")
-    for split in ("train", "val"):
-        assert contents(store, split) == contents(expected, split)
-
-
 def test_members_of_archives_are_never_paths(tmp_path: Path) -> None:
     made_collections.archives(tmp_path / "made")
     wnid = "n01440764"

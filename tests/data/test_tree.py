@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alexnet_lab.data.layouts import tree
 from alexnet_lab.data.layouts.detect import find_layout
 from alexnet_lab.data.picture_source import PictureSource, Selection
 from alexnet_lab.data.prepare import prepare_store
@@ -83,22 +82,6 @@ def test_a_class_without_a_readable_picture_is_an_error(root: Path, tmp_path: Pa
         file.write_text("this is text")
     with pytest.raises(UserError, match=r"val: no picture of class light can be read"):
         prepare_store(tmp_path, folder_source(root, 16), max_bad=1.0)
-
-
-def test_a_changed_folder_is_noticed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    facts = folder_source(root, 16).facts()
-    assert folder_source(root, 16).change(facts) is None
-    os.utime(root / "train" / "dark" / "0.png", (2**31, 2**31))
-    assert "a file is newer" in str(folder_source(root, 16).change(facts))
-    facts = folder_source(root, 16).facts()
-    monkeypatch.setattr(tree, "FEW_FILES", 3)  # in a large collection the folders alone are looked at
-    os.utime(root / "train" / "dark" / "1.png", (2**31 + 1, 2**31 + 1))
-    assert folder_source(root, 16).change(facts) is None
-    assert "a file is newer" in str(folder_source(root, 16).change(facts, every_file=True))  # as prepare.py asks
-    facts = folder_source(root, 16).facts()
-    Image.new("RGB", (8, 8)).save(root / "val" / "dark" / "more.png")
-    assert "it holds 17 files, not 16" in str(folder_source(root, 16).change(facts))
-    assert folder_source(root, 16).count("val") == 5
 
 
 def test_a_tree_without_a_val_folder_is_split_by_the_seed(root: Path) -> None:

@@ -7,11 +7,12 @@ import hashlib
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from alexnet_lab.data.contents import Contents
 from alexnet_lab.data.places import Place
 from alexnet_lab.errors import UserError
 
@@ -46,12 +47,8 @@ class Layout(Protocol):
         """Everything, which may take a while. Raises UserError where something is missing or damaged."""
         ...
 
-    def facts(self) -> dict[str, Any]:
-        """What changes when somebody changes the collection, as JSON types."""
-        ...
-
-    def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
-        """What is different from when `facts` were found, in a few words. Quick, but for every_file."""
+    def contents(self) -> Contents:
+        """What decides which image has which label, to see whether somebody has changed it."""
         ...
 
 

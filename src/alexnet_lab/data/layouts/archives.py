@@ -9,13 +9,12 @@ import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from alexnet_lab.data.contents import Contents, contents_of_files
 from alexnet_lab.data.layouts.devkit import devkit_files, read_devkit
 from alexnet_lab.data.layouts.folders import NO_IMAGES, PassedOver, count_outside, is_meant_as_image, visible_member
-from alexnet_lab.data.layouts.tree import describe_change
 from alexnet_lab.data.listing import Listing, Split
 from alexnet_lab.data.places import TarPlace
 from alexnet_lab.errors import UserError
@@ -32,7 +31,6 @@ class ArchivesLayout:
         for name in (TRAIN, VAL):
             if not (root / name).is_file():
                 raise UserError(f"{root}: lacks {name}, one of ImageNet's three archives")
-        self._files = [root / TRAIN, root / VAL, *devkit_files(root)]
 
     def listing(self) -> Listing:
         devkit = read_devkit(self.root)
@@ -67,21 +65,8 @@ class ArchivesLayout:
         words = {name: devkit.words.get(name, name) for name in class_names}
         return Listing(class_names, train, pictures, words, passed_over.line(self.root))
 
-    def facts(self) -> dict[str, Any]:
-        return file_facts(self._files)
-
-    def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
-        return describe_change(self.root, self.facts(), facts)
-
-
-def file_facts(files: list[Path]) -> dict[str, Any]:
-    """Number of the files, their bytes and the newest time of change."""
-    found = [file.stat() for file in files]
-    return {
-        "files": len(found),
-        "bytes": sum(one.st_size for one in found),
-        "newest": max(one.st_mtime_ns for one in found),
-    }
+    def contents(self) -> Contents:
+        return contents_of_files(self.root, [self.root / TRAIN, self.root / VAL], devkit_files(self.root))
 
 
 def _is_archive(name: str) -> bool:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from alexnet_lab.data.contents import Contents
 from alexnet_lab.data.layouts.devkit import devkit_files, read_devkit
 from alexnet_lab.data.layouts.folders import PassedOver, count_outside, same_name
-from alexnet_lab.data.layouts.tree import class_folder_split, class_folders, image_files, tree_change, tree_facts
+from alexnet_lab.data.layouts.tree import class_folder_split, class_folders, image_files, tree_contents
 from alexnet_lab.data.listing import Listing, Split
 from alexnet_lab.data.places import FilePlace
 from alexnet_lab.errors import UserError
@@ -28,10 +28,11 @@ TINY_LIST, TINY_WORDS = "val_annotations.txt", "words.txt"
 
 
 class FlatValidationLayout:
-    """train/<class>/** and val/*; `classes` says to which class a validation picture belongs."""
+    """train/<class>/** and val/*; `classes` says to which class a validation picture belongs, out of `label_files`."""
 
-    def __init__(self, root: Path, train: Path, val: Path, classes: Classes) -> None:
-        self.root, self._train, self._val, self._classes = root, train, val, classes
+    def __init__(self, root: Path, train: Path, val: Path, classes: Classes, label_files: list[Path]) -> None:
+        self.root, self._train, self._val = root, train, val
+        self._classes, self._label_files = classes, label_files
         self._class_folders = class_folders(train)
         if not val.is_dir():
             raise UserError(f"{val}: is missing")
@@ -55,11 +56,8 @@ class FlatValidationLayout:
         in_use = {name: words[name] for name in numbers if name in words}
         return Listing(class_names, train, val, in_use, passed_over.line(self.root))
 
-    def facts(self) -> dict[str, Any]:
-        return tree_facts([self._train, self._val])
-
-    def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
-        return tree_change([self._train, self._val], facts, every_file)
+    def contents(self) -> Contents:
+        return tree_contents(self.root, {self._train: self._class_folders}, self._val, self._label_files)
 
 
 def extracted_imagenet(root: Path) -> FlatValidationLayout:
@@ -71,7 +69,7 @@ def extracted_imagenet(root: Path) -> FlatValidationLayout:
         devkit = read_devkit(root)
         return devkit.validation_wnids(files), devkit.words
 
-    return FlatValidationLayout(root, root / "train", root / "val", classes)
+    return FlatValidationLayout(root, root / "train", root / "val", classes, devkit_files(root))
 
 
 def kaggle(root: Path) -> FlatValidationLayout:
@@ -93,7 +91,7 @@ def kaggle(root: Path) -> FlatValidationLayout:
         words = _words(root / KAGGLE_WORDS, " ")
         return [_known(wnids, Path(file).stem, root / KAGGLE_LIST) for file in files], words
 
-    return FlatValidationLayout(root, data / "train", data / "val", classes)
+    return FlatValidationLayout(root, data / "train", data / "val", classes, [root / KAGGLE_LIST, root / KAGGLE_WORDS])
 
 
 def tiny_imagenet(root: Path) -> FlatValidationLayout:
@@ -107,7 +105,8 @@ def tiny_imagenet(root: Path) -> FlatValidationLayout:
         names = [_known(wnids, Path(file).name, root / "val" / TINY_LIST) for file in files]
         return names, _words(root / TINY_WORDS, "\t")
 
-    return FlatValidationLayout(root, root / "train", root / "val", classes)
+    lists = [root / "val" / TINY_LIST, root / TINY_WORDS]
+    return FlatValidationLayout(root, root / "train", root / "val", classes, lists)
 
 
 def _known(wnids: dict[str, str], name: str, where: Path) -> str:

@@ -100,7 +100,13 @@ def scan(folder: Path, passed_over: PassedOver) -> tuple[list[os.DirEntry[str]],
 
 
 def images_below(folder: Path, passed_over: PassedOver) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """The images in a folder and below it, with their paths relative to it; raises UserError.
+    """The images in a folder and below it, with their paths relative to it; raises UserError."""
+    for prefix, _, images in folders_below(folder, passed_over):
+        yield from ((prefix + entry.name, entry) for entry in images)
+
+
+def folders_below(folder: Path, passed_over: PassedOver) -> Iterator[tuple[str, Path, list[os.DirEntry[str]]]]:
+    """A folder and those below it: what images' names begin with there ("", "a/b/"), path, images; raises UserError.
 
     Linked folders are read after all others. None is read twice, nor one that lies above the link: that has no end.
     """
@@ -113,7 +119,7 @@ def images_below(folder: Path, passed_over: PassedOver) -> Iterator[tuple[str, o
             continue
         read.add(identity)
         folders, images = scan(Path(path), passed_over)
-        yield from ((prefix + entry.name, entry) for entry in images)
+        yield prefix, Path(path), images
         for entry in reversed(folders):
             (linked if entry.is_symlink() else waiting).append((f"{prefix}{entry.name}/", entry.path))
         if not folders and not images:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_lab.data.layouts.archives import file_facts
+from alexnet_lab.data.contents import Contents, contents_of_files
 from alexnet_lab.data.layouts.folders import PassedOver, count_outside
-from alexnet_lab.data.layouts.tree import VAL, describe_change
+from alexnet_lab.data.layouts.tree import VAL
 from alexnet_lab.data.listing import Listing, Split
 from alexnet_lab.data.places import ParquetPlace
 from alexnet_lab.errors import UserError
@@ -46,11 +46,8 @@ class ParquetLayout:
         class_names = wnids or names or [str(label) for label in range(count)]
         return Listing(class_names, train, val, words, passed_over.line(self.root))
 
-    def facts(self) -> dict[str, Any]:
-        return file_facts([*self._train, *self._val])
-
-    def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
-        return describe_change(self.root, self.facts(), facts)
+    def contents(self) -> Contents:
+        return contents_of_files(self._train[0].parent, [*self._train, *self._val])
 
 
 def _read(files: list[Path], limit: int) -> Split:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from alexnet_lab.data.contents import Contents, Found
 from alexnet_lab.data.layouts.folders import (
     NOWHERE,
     OUTSIDE,
     PassedOver,
     count_outside,
+    folders_below,
     images_below,
     same_name,
     scan,
@@ -26,8 +25,6 @@ from alexnet_lab.errors import UserError
 # Names that people give to the two halves, in whatever case.
 TRAIN, VAL = ("train", "training"), ("val", "valid", "validation", "test", "testing")
 _UNLABELLED = ("test", "testing")  # whose images may lie there without classes
-# Up to so many pictures a run looks at each file to see whether anything has changed, beyond that at each folder.
-FEW_FILES = 50_000
 LAYOUT = "images are expected in train/<class>/ and val/<class>/, or in <class>/ alone (data.layout=tree)"
 
 
@@ -67,11 +64,8 @@ class TreeLayout:
             count_outside(self.root, list(self._folders), passed_over)
         return Listing(self._class_names, train, val, passed_over=passed_over.line(self.root))
 
-    def facts(self) -> dict[str, Any]:
-        return tree_facts(list(self._folders))
-
-    def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
-        return tree_change(list(self._folders), facts, every_file)
+    def contents(self) -> Contents:
+        return tree_contents(self.root, self._folders)
 
 
 def class_tree(root: Path) -> TreeLayout:
@@ -163,41 +157,23 @@ def image_files(folder: Path, passed_over: PassedOver) -> list[str]:
     return [name for name, _ in images_below(folder, passed_over)]
 
 
-def tree_facts(folders: list[Path]) -> dict[str, Any]:
-    """Number of files below the folders, their bytes and the newest time of change; and a hash of the folders' own."""
-    found = [_file_facts(entry) for folder in folders for _, entry in images_below(folder, PassedOver())]
-    return {
-        "files": len(found),
-        "bytes": sum(facts.st_size for facts in found),
-        "newest": max((facts.st_mtime_ns for facts in found), default=0),
-        "folders": _folders_hash(folders),
-    }
+def tree_contents(
+    root: Path, halves: Mapping[Path, Mapping[str, str]], flat: Path | None = None, label_files: Sequence[Path] = ()
+) -> Contents:
+    """The class folders of the halves, and what lies in and below them and the folder `flat`."""
+    flat_folders = [flat] if flat else []
 
+    def found() -> Found:
+        for folder in [*(half / name for half, folders in halves.items() for name in folders.values()), *flat_folders]:
+            top = str(folder.relative_to(root))
+            for prefix, path, images in folders_below(folder, PassedOver()):
+                yield f"{top}/{prefix}".removesuffix("/"), path
+                yield from ((f"{top}/{prefix}{entry.name}", entry) for entry in images)
 
-def tree_change(folders: list[Path], facts: dict[str, Any], every_file: bool) -> str | None:
-    """What is different from when `facts` were found. Of many files only `every_file` sees those rewritten in place."""
-    if facts["files"] > FEW_FILES and not every_file and facts["folders"] == _folders_hash(folders):
-        return None
-    return describe_change(folders[0].parent, tree_facts(folders), facts)
-
-
-def describe_change(root: Path, now: dict[str, Any], before: dict[str, Any]) -> str | None:
-    """In a few words what is different in number, bytes or newest time of change."""
-    if now["files"] != before["files"]:
-        return f"{root}: has changed (it holds {now['files']:,} files, not {before['files']:,})"
-    if (now["bytes"], now["newest"]) != (before["bytes"], before["newest"]):
-        return f"{root}: has changed (a file is newer or of another size)"
-    return None
-
-
-def _folders_hash(folders: list[Path]) -> str:
-    """Changes when a file or folder is added, removed or renamed in a class folder; looks at no file."""
-    digest = hashlib.sha256()
-    for folder in folders:
-        for path in (folder, *(folder / entry.name for entry in scan(folder, PassedOver())[0])):
-            line = f"{path.relative_to(folder.parent)}\0{path.stat().st_mtime_ns}\n"
-            digest.update(line.encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()[:16]
+    first = next(iter(halves))
+    above = first if first == root else first.parent  # where halves change places
+    class_names = sorted(set().union(*halves.values()))
+    return Contents(root, class_names, [above, *halves, *flat_folders], label_files, found)
 
 
 def _folder_names(folder: Path) -> list[str]:
@@ -206,11 +182,3 @@ def _folder_names(folder: Path) -> list[str]:
 
 def _holds_images(folder: Path) -> bool:
     return next(images_below(folder, PassedOver()), None) is not None
-
-
-def _file_facts(entry: os.DirEntry[str]) -> os.stat_result:
-    """Of the file, or of the link to it where that leads nowhere."""
-    try:
-        return entry.stat()
-    except OSError:
-        return entry.stat(follow_symlinks=False)
