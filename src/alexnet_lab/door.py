@@ -24,10 +24,10 @@ from alexnet_lab.config_checks import typed
 from alexnet_lab.data.parallel import usable_cores
 from alexnet_lab.errors import UserError
 from alexnet_lab.experiments import lifeline
-from alexnet_lab.experiments.run_folders import RUNS
 from alexnet_lab.experiments.run_lock import hold_for_life
 from alexnet_lab.files import check_folder_writable, check_no_links, nearest_existing
 from alexnet_lab.networks.parameters import number_of_parameters
+from alexnet_lab.paths import RUNS
 
 CPU_PROCESSES_A_CORE = 4  # more than that would only wait for each other
 FEWEST_CPU_PROCESSES = 8

@@ -7,7 +7,8 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-CONF = Path(__file__).parents[3] / "conf"
+from alexnet_lab.paths import CONF
+
 CONFIG_NAME = "train"
 # Overrides of Hydra's own that tell a sweep how to run its jobs, or a run where its folder is.
 NOT_HANDED_ON = ("hydra.sweep", "hydra.sweeper", "hydra.launcher", "hydra.run", "hydra.mode")

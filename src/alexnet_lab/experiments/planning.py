@@ -15,7 +15,8 @@ from alexnet_lab.config import RunConfig
 from alexnet_lab.door import check_job
 from alexnet_lab.errors import UserError
 from alexnet_lab.experiments.experiment import load_experiment
-from alexnet_lab.experiments.run_folders import RUNS, job_name, quoted, sweep_name
+from alexnet_lab.experiments.run_folders import job_name, quoted, sweep_name
+from alexnet_lab.paths import RUNS
 from alexnet_lab.training.result import configuration, read_result
 from alexnet_lab.training.same_images import at_hand, refuse_other_images
 from alexnet_lab.training.same_run import difference, read_configuration
