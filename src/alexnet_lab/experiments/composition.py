@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-
+from alexnet_lab.hydra_compat import parsed
 from alexnet_lab.paths import CONF
 
 CONFIG_NAME = "train"
@@ -32,5 +31,5 @@ def composition(hydra: Any) -> list[str]:
 
 
 def _is_the_sweeps(text: str) -> bool:
-    key = OverridesParser.create().parse_override(text).key_or_group.replace("/", ".")
+    key = parsed([text])[0].key_or_group.replace("/", ".")
     return any(key == name or key.startswith(f"{name}.") for name in NOT_HANDED_ON)
