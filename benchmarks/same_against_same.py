@@ -17,8 +17,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
-
 from alexnet_lab.errors import UserError
 from alexnet_lab.experiments.statistics import LEVEL, Difference, Verdict, compare
 from alexnet_lab.training.result import read_result

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from alexnet_lab.data.fractals import FractalSettings, render_split
+
 DOCS = Path(__file__).parent
-sys.path.insert(0, str(DOCS.parent / "src"))
-
-from alexnet_lab.data.fractals import FractalSettings, render_split  # noqa: E402
-
 CLASSES, EXAMPLES, ZOOM, GAP = 10, 10, 1, 3
 
 

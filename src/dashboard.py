@@ -10,7 +10,7 @@ import sys
 
 from alexnet_lab import command_line
 from alexnet_lab.arguments import choice, read_arguments
-from alexnet_lab.experiments.run_folders import RUNS
+from alexnet_lab.paths import RUNS
 from alexnet_lab.tracking.dashboard import save_dashboard
 from alexnet_lab.tracking.terminal import watch
 

@@ -16,10 +16,9 @@ from alexnet_lab.config import RunConfig
 from alexnet_lab.config_checks import typed
 from alexnet_lab.errors import UserError
 from alexnet_lab.experiments import run_folders
-from alexnet_lab.experiments.experiment import EXPERIMENTS, load_experiment
+from alexnet_lab.experiments.experiment import load_experiment
+from alexnet_lab.paths import CONF, EXPERIMENTS
 from alexnet_lab.training.build import build_network
-
-CONF = Path(__file__).parents[1] / "conf"
 
 
 def composed(*overrides: str) -> RunConfig:

@@ -28,6 +28,7 @@ from alexnet_lab.config import RunConfig
 from alexnet_lab.config_checks import UnknownKeyError
 from alexnet_lab.errors import PREEMPTED_EXIT_CODE, STOPPED_EXIT_CODE, Preempted, UserError
 from alexnet_lab.experiments import lifeline
+from alexnet_lab.paths import as_called
 
 EXIT_USER_ERROR = 2
 ASKS_TO_END = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
@@ -49,7 +50,7 @@ ELSEWHERE = {  # what other programs have as a key
 def help_or_run(entry_point: Callable[[], Any], description: str) -> None:
     """`run`, or what the program does where that is asked for; for the entry points that are not Hydra's."""
     if {"-h", "--help"} & set(sys.argv[1:]):
-        run(lambda: print(description.strip(), flush=True))
+        run(lambda: print(as_called(description.strip()), flush=True))
     else:
         run(entry_point)
 
@@ -193,7 +194,7 @@ def fail(message: str) -> NoReturn:
 
 def say(line: str) -> None:
     """Print a line on stderr."""
-    print(line, file=sys.stderr, flush=True)
+    print(as_called(line), file=sys.stderr, flush=True)
 
 
 def _raised_in(error: BaseException, package: str) -> bool:

@@ -15,8 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from alexnet_lab.config import ARCHITECTURES, COMMON_KNOBS, DataConfig, ModelConfig, RunConfig
 from alexnet_lab.errors import UserError
-from alexnet_lab.experiments.run_folders import ENSEMBLES, RUNS, SINGLE
+from alexnet_lab.experiments.run_folders import ENSEMBLES, SINGLE
 from alexnet_lab.networks.geometry import feature_map_sizes, scaled_kernels, stem_edges
+from alexnet_lab.paths import RUNS
 
 UNLIMITED = float("inf")
 FETCHED = ("cifar10", "fashion_mnist", "imagenette", "imagewoof", "tiny_imagenet")  # where data.root does not hold them

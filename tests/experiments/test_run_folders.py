@@ -8,7 +8,8 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from alexnet_lab.evaluation.request import default_folder
-from alexnet_lab.experiments.run_folders import RUNS, run_dir
+from alexnet_lab.experiments.run_folders import run_dir
+from alexnet_lab.paths import RUNS
 from alexnet_lab.reports.sweep_status import print_sweeps
 
 

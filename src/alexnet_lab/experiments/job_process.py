@@ -18,8 +18,8 @@ from alexnet_lab.experiments import lifeline
 from alexnet_lab.experiments.run_folders import run_dir
 from alexnet_lab.experiments.run_lock import HANDED_DOWN, RunLock
 from alexnet_lab.files import write_json
+from alexnet_lab.paths import TRAIN
 
-TRAIN = Path(__file__).parents[2] / "train.py"
 OUTPUT = "output.log"
 
 # What a process that belongs to some other distributed job would leave behind.

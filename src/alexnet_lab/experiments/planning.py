@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from alexnet_lab.config import RunConfig
 from alexnet_lab.door import check_job
 from alexnet_lab.errors import UserError
 from alexnet_lab.experiments.experiment import load_experiment
-from alexnet_lab.experiments.run_folders import RUNS, job_name, quoted, sweep_name
+from alexnet_lab.experiments.run_folders import job_name, quoted, sweep_name
+from alexnet_lab.hydra_compat import number_of_values
+from alexnet_lab.paths import RUNS
 from alexnet_lab.training.result import configuration, read_result
 from alexnet_lab.training.same_images import at_hand, refuse_other_images
 from alexnet_lab.training.same_run import difference, read_configuration
@@ -63,14 +65,10 @@ def check_size(overrides: Sequence[Override]) -> None:
     """Raise UserError where the values of a sweep make more jobs than anybody means, before they are listed."""
     jobs = 1
     for override in overrides:
-        values = override.value()
-        if isinstance(values, RangeSweep):
-            start, stop, step = (float(limit or 0.0) for limit in (values.start, values.stop, values.step))
-            if not step or not all(map(math.isfinite, (start, stop, step))):
-                raise UserError(f"{override.input_line}: has no end")
-            jobs *= max(0, math.ceil((stop - start) / step))
-        elif isinstance(values, ChoiceSweep):
-            jobs *= len(values.list)
+        values = number_of_values(override)
+        if values == math.inf:
+            raise UserError(f"{override.input_line}: has no end")
+        jobs *= int(values)
         if not 0 < jobs <= MOST_JOBS:
             raise UserError(f"{override.input_line}: makes {jobs} jobs; a sweep has from 1 to {MOST_JOBS}")
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-RUNS = Path("runs")
+from alexnet_lab.paths import RUNS
+
 SINGLE = RUNS / "single"  # runs that belong to no sweep
 ENSEMBLES = RUNS / "ensembles"  # evaluations of several runs together
 LONGEST_NAME = 120  # file systems allow 255 bytes; W&B shows about this much

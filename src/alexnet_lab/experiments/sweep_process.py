@@ -9,8 +9,8 @@ import sys
 
 from alexnet_lab.errors import PREEMPTED_EXIT_CODE
 from alexnet_lab.experiments import lifeline
-from alexnet_lab.experiments.job_process import TRAIN
 from alexnet_lab.experiments.scheduler import SIGNALS
+from alexnet_lab.paths import TRAIN
 
 
 def run_sweep(overrides: list[str]) -> int:

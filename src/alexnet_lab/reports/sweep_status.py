@@ -14,9 +14,10 @@ from rich.text import Text
 
 from alexnet_lab.errors import UserError
 from alexnet_lab.experiments.live_view import STYLES, duration, read_progress
-from alexnet_lab.experiments.run_folders import ENSEMBLES, RUNS
+from alexnet_lab.experiments.run_folders import ENSEMBLES
 from alexnet_lab.experiments.run_lock import holder
 from alexnet_lab.experiments.scheduler import has_checkpoint
+from alexnet_lab.paths import RUNS
 from alexnet_lab.training.result import read_result
 
 STATES = ("complete", "running", "interrupted", "failed", "damaged", "not started")

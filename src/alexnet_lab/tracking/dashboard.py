@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_lab.errors import UserError
-from alexnet_lab.experiments.experiment import EXPERIMENTS, load_experiment
+from alexnet_lab.experiments.experiment import load_experiment
+from alexnet_lab.paths import EXPERIMENTS
 from alexnet_lab.tracking.wandb_access import find_access
 
 TABLE_VERSION = 2  # schema_version of the table.json that is understood
