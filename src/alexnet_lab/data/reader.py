@@ -37,7 +37,7 @@ class Batch(NamedTuple):
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """With every tensor changed."""
-        return Batch(*(None if tensor is None else change(tensor) for tensor in self))
+        return self._make(None if tensor is None else change(tensor) for tensor in self)
 
 
 def _split(batch: Batch, lengths: list[int]) -> list[Batch]:
