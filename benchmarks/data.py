@@ -33,7 +33,7 @@ from data_pipelines import PIPELINES
 HERE = Path(__file__).resolve().parent
 WIDTH, HEIGHT, CLASSES = 500, 375, 16
 # Which need nothing that this project lacks.
-OURS = ("ours", "ours, PyTorch", "memory filled", "ImageFolder", "ours, bytes", "ImageFolder, bytes")
+OURS = ("ours", "memory filled", "ImageFolder", "ours, bytes", "ImageFolder, bytes")
 INSTALLED_AS = {"DALI": "nvidia-dali-cuda120", "FFCV": "ffcv"}
 
 

@@ -29,30 +29,24 @@ BATCH, SIDE, CROP, WORKERS = 128, 256, 224, 2
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def ours(folder: Path, how: str = "compiled") -> Iterator[Tensor]:
-    """The packed store, read by threads and varied as training does it, without the colour noise that peers lack.
-
-    how: "compiled", "pytorch" (its operations, for where there is no Numba), or "bytes" (crops alone).
-    """
+def ours(folder: Path, ready: bool = True) -> Iterator[Tensor]:
+    """The packed store, read by threads and varied as training does it, without the colour noise that peers lack."""
     from alexnet_lab.data.augmentation import Augmentation
     from alexnet_lab.data.batches import TrainBatches
-    from alexnet_lab.data.compiled_views import CompiledViews
     from alexnet_lab.data.reader import PictureReader
     from alexnet_lab.data.store import open_store
+    from alexnet_lab.data.variation import Variation
 
     [path] = (folder / "store").glob("*/")
     store = open_store(path)
-    colors = (store.color_eigenvalues, store.color_eigenvectors)
-    augmentation = Augmentation(CROP, store.pixel_mean, *colors, seed=0, color_noise=0.0)
-    images, labels = store.images("train"), store.labels("train")
-    views = CompiledViews(images, augmentation) if how == "compiled" else None
-    batches = TrainBatches(
-        PictureReader(images, labels, augmentation.crops, workers=WORKERS, views=views), BATCH, seed=0
-    )
+    augmentation = Augmentation(CROP, store.pixel_mean)
+    variation = Variation(SIDE, CROP, random_crop=True, flip=True)
+    reader = PictureReader(store.images("train"), store.labels("train"), variation, workers=WORKERS)
+    batches = TrainBatches(reader, BATCH, seed=0)
     for epoch in itertools.count():
         batches.sampler.set_epoch(epoch)
         for batch in batches:
-            yield batch.images if how == "bytes" else augmentation(batch.images, batch.samples, epoch)
+            yield augmentation(batch, epoch) if ready else batch.images
 
 
 def memory(folder: Path) -> Iterator[Tensor]:
@@ -228,12 +222,11 @@ def _epochs(loader: Any) -> Iterator[Tensor]:
 
 
 PIPELINES: dict[str, tuple[Callable[[Path], Iterator[Tensor]], str]] = {  # and the package whose version is told
-    "ours": (ours, "numba"),
-    "ours, PyTorch": (partial(ours, how="pytorch"), "torch"),
+    "ours": (ours, "torch"),
     "memory filled": (memory, "torch"),
     "ImageFolder": (imagefolder, "torchvision"),
     # What a GPU is handed by those that leave the rest to it: crops of bytes. No peer of the first figure.
-    "ours, bytes": (partial(ours, how="bytes"), "torch"),
+    "ours, bytes": (partial(ours, ready=False), "torch"),
     "ImageFolder, bytes": (partial(imagefolder, ready=False), "torchvision"),
     "timm": (timm, "timm"),
     "litdata, JPEG": (litdata_jpeg, "litdata"),

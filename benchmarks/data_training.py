@@ -6,8 +6,7 @@
 same loop of Lightning, network and optimizer on one batch that is ready in the device's memory, varied already. Each is
 measured for an epoch a round, in one process, now the one first and now the other; images/s are medians, and the
 share is the median of the rounds' shares, because a machine's speed changes from round to round. The network is mini on
-a CPU, AlexNet at 224 pixels on a GPU; the pictures are fractals, and views are made as for a run of 90 epochs. The last
-line is JSON.
+a CPU, AlexNet at 224 pixels on a GPU; the pictures are fractals. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ class Ready(nn.Module):
         super().__init__()
         self.views = views
 
-    def forward(self, images: Tensor, samples: Tensor, epoch: int) -> Tensor:
+    def forward(self, batch: Batch, epoch: int) -> Tensor:
         return self.views
 
 
@@ -104,9 +103,9 @@ def images_per_second(run: RunConfig, data: PictureData, resident: bool) -> floa
     loader: Any = data.train_dataloader()
     if resident:
         device = trainer.strategy.root_device
-        first = Batch(*(tensor.to(device) for tensor in next(iter(loader))))
+        first = next(iter(loader)).each(lambda tensor: tensor.to(device))
         with torch.no_grad():
-            views = data.augmentation().to(device)(first.images, first.samples, 0).clone()
+            views = data.augmentation().to(device)(first, 0).clone()
         classifier.augmentation = Ready(views)  # type: ignore[assignment]
         loader = Same(first, len(loader))
     trainer.fit(classifier, loader)
@@ -126,9 +125,7 @@ def main() -> None:
         chosen = (
             ["model=alexnet", "data.train_images_per_class=1024"] if on_gpu else ["data.train_images_per_class=200"]
         )
-        run = composed(
-            [*chosen, "trainer.max_epochs=90", "data.val_images_per_class=1", f"data.store_root={folder}", *overrides]
-        )
+        run = composed([*chosen, "data.val_images_per_class=1", f"data.store_root={folder}", *overrides])
         data = PictureData(run)
         data.prepare_data()
         rates: dict[str, list[float]] = {"real": [], "resident": []}

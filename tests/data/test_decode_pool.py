@@ -32,10 +32,10 @@ def files(tmp_path: Path) -> list[Path]:
     return [tmp_path / f"{index}.jpg" for index in range(4)]
 
 
-def decode(files: list[Path], seconds: float, blocks: int = 1, compiled: bool = False) -> list[Block]:
+def decode(files: list[Path], seconds: float, blocks: int = 1) -> list[Block]:
     def job(number: int) -> Job:
         names, places = [file.name for file in files], [FilePlace(str(file)) for file in files]
-        return Job(names, places, list(range(len(files))), SIDE, "pixels", seconds, compiled)
+        return Job(names, places, list(range(len(files))), SIDE, "pixels", seconds)
 
     with DecodePool(len(files) * SIDE * SIDE * 3, processes=2) as pool:
         return list(pool.blocks(blocks, job))
@@ -104,11 +104,11 @@ def test_a_decoder_killed_by_accident_costs_no_picture(files: list[Path]) -> Non
 def test_decoders_that_die_as_they_start_are_not_started_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "simplejpeg.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    (tmp_path / "PIL.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     (tmp_path / "picture.jpg").write_bytes(made_collections.picture(0))
     with pytest.raises(UserError, match="are ended by SIGSEGV as soon as they start"):
-        decode([tmp_path / "picture.jpg"], seconds=60, compiled=True)
+        decode([tmp_path / "picture.jpg"], seconds=60)
 
 
 class Piecemeal(io.FileIO):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from alexnet_lab.data.picture import UnreadablePicture, read_square
+from alexnet_lab.data.picture import UnreadablePicture, read_square, square
 
 RED, GREY, WHITE = (200, 30, 40), (90, 90, 90), (255, 255, 255)
 
@@ -73,6 +74,35 @@ def test_the_middle_square_is_kept(tmp_path: Path, size: tuple[int, int]) -> Non
     picture.save(tmp_path / "long.png")
     image = read_square(tmp_path / "long.png", 32)
     assert np.all(image[2:-2, 2:-2] == GREY)
+
+
+@pytest.mark.parametrize(
+    ("size", "digest"),
+    [
+        ((500, 375), "5b5dd7e0b199918d"),
+        ((375, 500), "dac720c82d36a399"),
+        ((256, 256), "8e791be2e9445092"),
+        ((301, 256), "2b7005b6f653d2d5"),
+        ((40, 3000), "e4daa8bbd5537e8a"),
+        ((3000, 40), "a9334ac1c7568c9b"),
+        ((17, 33), "51ca77e6ae36e874"),
+        ((2, 1), "2ca4cee8a86740d3"),
+    ],
+)
+def test_a_square_is_the_same_bytes_with_every_version_and_on_every_machine(size: tuple[int, int], digest: str) -> None:
+    width, height = size
+    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    assert hashlib.sha256(square(Image.fromarray(noise), 256).tobytes()).hexdigest().startswith(digest)
+
+
+def test_a_square_is_what_pillow_makes_in_one_step() -> None:
+    """But for its last bit where Pillow takes the columns first."""
+    blocks = Image.fromarray(np.random.default_rng(0).integers(0, 256, (4, 5, 3), dtype=np.uint8))
+    for width, height in [(500, 375), (375, 500)]:
+        image = blocks.resize((width, height), Image.Resampling.BICUBIC)
+        box = ((width - 375) / 2, (height - 375) / 2, (width + 375) / 2, (height + 375) / 2)
+        expected = np.asarray(image.resize((256, 256), Image.Resampling.BILINEAR, box=box)).astype(int)
+        assert np.abs(square(image, 256) - expected).max() <= 1
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (3, 2)])

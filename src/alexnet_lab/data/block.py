@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from alexnet_lab.data.compiled_pictures import CompiledPictures
 from alexnet_lab.data.pixel_statistics import PixelStatistics
 
 JPEG_QUALITY = 90
@@ -39,7 +38,6 @@ class Block:
     sha256: str  # of the content
     statistics: PixelStatistics
     rejected: tuple[Rejected, ...] = ()
-    slow: str = ""  # why it was made without compiled code, where that was wanted
 
 
 def make_block(
@@ -48,13 +46,11 @@ def make_block(
     packing: str,
     rejected: Sequence[Rejected] = (),
     originals: Sequence[bytes | None] | None = None,
-    compiled: CompiledPictures | None = None,
 ) -> Block:
     """Pack pictures uint8 [n, H, W, 3].
 
     packing "jpeg": quality 90, colours at half the resolution. originals: files that are JPEGs of the stored
-    size already, which are kept as they are. The statistics are those of the pictures as a reader will see them;
-    `compiled` makes them in less time.
+    size already, which are kept as they are. The statistics are those of the pictures as a reader will see them.
     """
     content: bytes | memoryview
     if packing == "jpeg":
@@ -66,7 +62,7 @@ def make_block(
         content = np.ascontiguousarray(images).data.cast("B") if images.size else b""
         sizes = np.full(len(images), images[0].nbytes if len(images) else 0, dtype=np.int64)
     statistics = PixelStatistics(images.shape[1], np.uint32)
-    statistics.add(images, compiled)
+    statistics.add(images)
     return Block(
         len(images) + len(rejected),
         np.asarray(labels, dtype=np.int64),

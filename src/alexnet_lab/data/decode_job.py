@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import cache
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alexnet_lab.data.block import Block, Rejected, make_block
-from alexnet_lab.data.compiled_pictures import CompiledPictures
 from alexnet_lab.data.picture import UnreadablePicture, is_stored_size, read_square
 from alexnet_lab.data.places import Place
 
@@ -28,7 +25,6 @@ class Job:
     side: int
     packing: str
     seconds: float  # that a picture may take
-    compiled: bool = False  # by CompiledPictures, where what it needs is installed
     slot: int = 0  # of the shared memory, for the pixels
     careful: bool = False  # say which picture comes next: the block has ended a process before
     false_starts: int = 0  # of processes since then, which died before they came to a picture
@@ -42,8 +38,6 @@ def decode(job: Job, memory: NDArray[np.uint8], about_to_read: Callable[[int], N
     """
     shape = (len(job.places), job.side, job.side, 3)
     images = memory[: math.prod(shape)].reshape(shape)
-    found = compiled_pictures(job.side) if job.compiled else None
-    compiled = found if isinstance(found, CompiledPictures) else None
     labels: list[int] = []
     originals: list[bytes | None] = []
     rejected: list[Rejected] = []
@@ -55,7 +49,7 @@ def decode(job: Job, memory: NDArray[np.uint8], about_to_read: Callable[[int], N
         signal.setitimer(signal.ITIMER_REAL, job.seconds)
         try:
             content = place.read()
-            images[len(labels)] = read_square(content, job.side, compiled)
+            images[len(labels)] = read_square(content, job.side)
             originals.append(content if job.packing == "jpeg" and is_stored_size(content, job.side) else None)
             labels.append(label)
         except UnreadablePicture as error:
@@ -65,15 +59,4 @@ def decode(job: Job, memory: NDArray[np.uint8], about_to_read: Callable[[int], N
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
     made = np.array(labels, dtype=np.int64)
-    block = make_block(images[: len(labels)], made, job.packing, rejected, originals, compiled)
-    return replace(block, slow=str(found)) if isinstance(found, ImportError) else block
-
-
-@cache
-def compiled_pictures(side: int) -> CompiledPictures | ImportError:
-    try:
-        compiled = CompiledPictures(side)
-    except ImportError as error:
-        return error
-    gc.freeze()  # Numba stays: to look through all of it again and again for what may go takes time
-    return compiled
+    return make_block(images[: len(labels)], made, job.packing, rejected, originals)

@@ -12,13 +12,12 @@ from alexnet_lab.config import RunConfig
 from alexnet_lab.data.augmentation import Augmentation
 from alexnet_lab.data.batches import EvaluationBatches, TrainBatches
 from alexnet_lab.data.comparison_transforms import ComparisonTransforms, Mixup
-from alexnet_lab.data.compiled_views import compiled_views
-from alexnet_lab.data.crops import Crops
 from alexnet_lab.data.placement import place
 from alexnet_lab.data.prepare import prepare_store
 from alexnet_lab.data.reader import PictureReader
 from alexnet_lab.data.sources import make_source
 from alexnet_lab.data.store import Store
+from alexnet_lab.data.variation import Variation, color_axes
 from alexnet_lab.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -27,7 +26,7 @@ EVALUATION_BATCH = 256
 
 
 class PictureData(lightning.LightningDataModule):
-    """Training and validation batches of uint8 pictures, (N, H, H, 3), with labels and sample numbers."""
+    """Training and validation batches of uint8 images, with labels, sample numbers and what was drawn for each."""
 
     store: Store
     batch_size: int
@@ -54,20 +53,27 @@ class PictureData(lightning.LightningDataModule):
     def num_classes(self) -> int:
         return len(self.store.class_names)
 
+    @property
+    def color_axes(self) -> Tensor:
+        return color_axes(self.store.color_eigenvalues, self.store.color_eigenvectors)
+
     def augmentation(self) -> Augmentation:
-        """The variation of training pictures that the configuration asks for."""
-        data = self.run.data
-        return Augmentation(
-            self.run.model.input_size,
-            self.store.pixel_mean,
-            self.store.color_eigenvalues,
-            self.store.color_eigenvectors,
-            seed=self.run.seed,
+        """What applies the variation that the loaders draw, and the other transforms that are configured."""
+        return Augmentation(self.run.model.input_size, self.store.pixel_mean, self._comparison())
+
+    def _variation(self) -> Variation:
+        """Of the training images, as the configuration asks for it."""
+        data, side = self.run.data, self.store.image_size
+        whole = data.random_resized_crop  # which the augmentation takes
+        return Variation(
+            side,
+            side if whole else self.run.model.input_size,
+            self.run.seed,
             random_crop=data.random_crop,
             flip=data.flip,
             color_noise=data.color_noise,
             color_noise_epochs=round(self.run.optim.color_noise_until * self.run.trainer.max_epochs),
-            comparison=self._comparison(),
+            color_axes=self.color_axes,
         )
 
     def _comparison(self) -> ComparisonTransforms | None:
@@ -89,22 +95,17 @@ class PictureData(lightning.LightningDataModule):
 
     def train_dataloader(self) -> TrainBatches:
         assert self.trainer is not None
-        augmentation = self.augmentation()
-        # Random resized crops are taken from whole pictures, later.
-        crops = None if self.run.data.random_resized_crop else augmentation.crops
-        reader = self._reader("train", crops)
-        device, epochs = self.trainer.strategy.root_device, self.run.trainer.max_epochs
-        reader.views = compiled_views(reader.images, augmentation, device, epochs)
+        reader = self._reader("train", self._variation())
         return TrainBatches(reader, self.batch_size, self.run.seed, self.trainer.global_rank, self.trainer.world_size)
 
     def val_dataloader(self) -> EvaluationBatches:
         assert self.trainer is not None
-        reader = self._reader("val", Crops(self.store.image_size, self.run.model.input_size))
+        reader = self._reader("val", Variation(self.store.image_size, self.run.model.input_size))
         return EvaluationBatches(reader, EVALUATION_BATCH, self.trainer.global_rank, self.trainer.world_size)
 
-    def _reader(self, split: str, crops: Crops | None) -> PictureReader:
+    def _reader(self, split: str, variation: Variation) -> PictureReader:
         assert self.trainer is not None
         device = self.trainer.strategy.root_device
         images = place(self.store.images(split), self.run.data.placement, device)
         workers = 0 if isinstance(images, Tensor) else self.run.data.workers
-        return PictureReader(images, self.store.labels(split), crops, workers=workers, pin=device.type == "cuda")
+        return PictureReader(images, self.store.labels(split), variation, workers=workers, pin=device.type == "cuda")

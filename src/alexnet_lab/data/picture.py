@@ -8,14 +8,10 @@ import math
 import warnings
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, GifImagePlugin, Image, ImageOps, TiffImagePlugin
-
-if TYPE_CHECKING:
-    from alexnet_lab.data.compiled_pictures import CompiledPictures
 
 # What Pillow may take a file for, whatever it is called. Left out: formats that start other programs or hold drawings.
 _WANTED = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM", "JPEG2000", "TGA", "PCX")
@@ -35,24 +31,20 @@ class UnreadablePicture(Exception):  # noqa: N818
     """A file that is not a whole picture; the message is the reason in one line."""
 
 
-def read_square(file: Path | bytes, side: int, compiled: CompiledPictures | None = None) -> NDArray[np.uint8]:
+def read_square(file: Path | bytes, side: int) -> NDArray[np.uint8]:
     """The picture's middle as uint8 [side, side, 3], red, green, blue, from a file or its content.
 
     Turned upright by its EXIF orientation; the shorter side resized to `side` and the longer one cropped to its
     middle, see `square`. Transparent parts lie over white; palettes, greyscale and CMYK become RGB, of more than
     8 bits the upper 8 are kept, colour profiles are ignored; of an animation the first frame is taken. A kind of
     image whose pixels Pillow does not decode as they are is refused. JPEGs are decoded at a half, quarter or eighth
-    of their size where that still leaves twice the pixels that are needed. compiled: does the same in less time.
-    Raises UnreadablePicture.
+    of their size where that still leaves twice the pixels that are needed. Raises UnreadablePicture.
     """
     try:
         content = file if isinstance(file, bytes) else file.read_bytes()
         with Image.open(BytesIO(content), formats=FORMATS) as image:
             image.draft(None, (2 * side, 2 * side))
-            if compiled is not None and (pixels := compiled.decoded(content, image)) is not None:
-                return compiled.square(pixels)
-            upright = _as_rgb(_upright(_loaded(image, content)))
-            return square(upright, side) if compiled is None else compiled.square(np.asarray(upright))
+            return square(_as_rgb(_upright(_loaded(image, content))), side)
     except UnreadablePicture:
         raise
     except Exception as error:  # decoders of damaged files raise nearly anything

@@ -17,10 +17,8 @@ from alexnet_lab.data.decode_job import Job
 from alexnet_lab.data.decode_pool import SECONDS_A_PICTURE, DecodePool
 from alexnet_lab.data.listing import Layout, Listing, Split, check_filled, choose_classes, split_off, thin_out
 from alexnet_lab.data.places import ParquetPlace
-from alexnet_lab.data.store import SPLITS
 
 PICTURES_A_BLOCK = 32
-_WORTH_COMPILING = 1000  # pictures: the first time it takes each process seconds, afterwards a quarter of one
 _ROWS_A_BLOCK = 128  # of a parquet file, whose row groups are read whole
 
 
@@ -90,7 +88,6 @@ class PictureSource:
     def blocks(self, starts: Mapping[str, int], packing: str) -> Generator[tuple[str, Block], None, None]:
         stretches = [(split, *rows) for split, start in starts.items() for rows in self._stretches(split, start)]
         largest = max((end - begin for _, begin, end in stretches), default=0)
-        compiled = sum(map(self.count, SPLITS)) >= _WORTH_COMPILING
 
         def job(number: int) -> Job:
             split, begin, end = stretches[number]
@@ -102,7 +99,6 @@ class PictureSource:
                 self.image_size,
                 packing,
                 self._seconds,
-                compiled,
             )
 
         with DecodePool(largest * self.image_size**2 * 3, self._processes) as pool:

@@ -182,12 +182,8 @@ def _build(path: Path, source: Source, plan: _Plan, max_bad: float) -> Store:
         if sum(writer.taken.values()):
             progress.start_at(sum(writer.taken.values()))
         with closing(source.blocks(dict(writer.taken), packing)) as blocks:  # ends what decodes them
-            slow = ""
             for split, block in blocks:
                 writer.append(split, block)
-                if block.slow and not slow:
-                    slow = block.slow
-                    progress.say(f"by Pillow and NumPy alone, which takes about twice as long ({slow})")
                 progress.count_unreadable(len(block.rejected))
                 progress.advance(block.taken)
                 _check_rejected(writer, split, counts[split], max_bad, block)

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from alexnet_lab.data.buffers import Buffers
-from alexnet_lab.data.compiled_views import CompiledViews
-from alexnet_lab.data.crops import Crops
 from alexnet_lab.data.parallel import map_in_order
+from alexnet_lab.data.variation import Variation
 from alexnet_lab.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -24,17 +23,26 @@ _TOGETHER = 128
 
 
 class Batch(NamedTuple):
-    """images uint8 (N, h, h, 3), crops or whole, or float32 (N, 3, crop, crop), varied already; labels int64 (N,);
-    samples int64 (N,), their numbers in the split.
+    """images uint8 (N, crop, crop, 3), as they are stored; labels int64 (N,); samples int64 (N,), their numbers in the
+    split; and what Variation.draw has drawn for them: images are taken at (top, left), all else is yet to be done.
     """
 
     images: Tensor
     labels: Tensor
     samples: Tensor
+    top: Tensor
+    left: Tensor
+    mirrored: Tensor
+    shift: Tensor | None
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """With every tensor changed."""
+        return Batch(*(None if tensor is None else change(tensor) for tensor in self))
 
 
 def _split(batch: Batch, lengths: list[int]) -> list[Batch]:
-    return [Batch(*parts) for parts in zip(*(tensor.split(lengths) for tensor in batch), strict=True)]
+    fields = ([None] * len(lengths) if tensor is None else tensor.split(lengths) for tensor in batch)
+    return [Batch(*parts) for parts in zip(*fields, strict=True)]
 
 
 def _in_turn(groups: Iterator[list[Batch | UserError]]) -> Iterator[Batch]:
@@ -45,27 +53,26 @@ def _in_turn(groups: Iterator[list[Batch | UserError]]) -> Iterator[Batch]:
 
 
 class PictureReader:
-    """Reads batches out of a split of the store. Only the crop of each picture is copied, ahead of time by `workers`
+    """Reads batches out of a split of the store. Only the crop of each image is copied, ahead of time by `workers`
     threads (0: when it is asked for).
 
     images: uint8 (N, H, H, 3), an array or memory map, whose pages all processes of a machine share; or a tensor
-    on a device, from which whole pictures are gathered there. crops=None: whole pictures.
+    on a device, from which they are gathered there. variation=None: whole images.
     pin: into page-locked memory, from which a GPU copies while it computes.
-    views: what makes the varied views of sample numbers in an epoch, in place of crops.
     """
 
     def __init__(
         self,
         images: Any,
         labels: np.ndarray,
-        crops: Crops | None = None,
+        variation: Variation | None = None,
         *,
         workers: int = 0,
         pin: bool = False,
-        views: CompiledViews | None = None,
     ) -> None:
-        self.images, self.labels, self.crops, self.workers, self.pin = images, labels, crops, workers, pin
-        self.views, self._buffers = views, Buffers(np.uint8)
+        self.images, self.labels, self.workers, self.pin = images, labels, workers, pin
+        self.variation = variation or Variation(images.shape[1], images.shape[1])
+        self._buffers = Buffers(np.uint8)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -95,25 +102,21 @@ class PictureReader:
         return _in_turn(map_in_order(read, groups, self.workers))
 
     def read(self, samples: np.ndarray, epoch: int) -> Batch:
-        """One batch of the pictures `samples`, int64 (N,), cropped as they are in this epoch."""
+        """One batch of the images `samples`, int64 (N,), with what is drawn for them in this epoch."""
         numbers, labels = torch.from_numpy(samples.astype(np.int64)), torch.from_numpy(self.labels[samples])
-        if self.views is not None:
-            return Batch(self.views(numbers, epoch), labels, numbers)
+        drawn = self.variation.draw(numbers, epoch)  # here on any device: its logarithms and cosines round otherwise
+        top, left, crop = drawn[0], drawn[1], self.variation.crop
         if isinstance(self.images, Tensor):
+            windows = self.images.unfold(1, crop, 1).unfold(2, crop, 1).permute(0, 1, 2, 4, 5, 3)
             device = self.images.device
-            numbers = numbers.to(device)
-            return Batch(self.images[numbers], labels.to(device), numbers)
-        side = self.crops.crop if self.crops is not None else self.images.shape[1]
-        pixels = self._memory(len(samples), side)
-        if self.crops is None:
-            places = [(0, 0)] * len(samples)
-        else:
-            places = torch.stack(self.crops.places(numbers, epoch), 1).tolist()
-        for target, sample, (top, left) in zip(pixels.numpy(), samples.tolist(), places, strict=True):
-            target[...] = self.images[sample][top : top + side, left : left + side]
-        if self.pin:
-            numbers, labels = numbers.pin_memory(), labels.pin_memory()
-        return Batch(pixels, labels, numbers)
+            pixels = windows[numbers.to(device), top.to(device), left.to(device)]
+            return Batch(pixels, labels, numbers, *drawn).each(lambda tensor: tensor.to(device))
+        pixels = self._memory(len(samples), crop)
+        places = zip(pixels.numpy(), samples.tolist(), top.tolist(), left.tolist(), strict=True)
+        for target, sample, y, x in places:
+            target[...] = self.images[sample][y : y + crop, x : x + crop]
+        batch = Batch(pixels, labels, numbers, *drawn)
+        return batch.each(Tensor.pin_memory) if self.pin else batch
 
     def _memory(self, pictures: int, side: int) -> Tensor:
         if self.pin:  # PyTorch keeps page-locked memory for the next batch by itself

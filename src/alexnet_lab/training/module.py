@@ -72,7 +72,7 @@ class Classifier(lightning.LightningModule):
         set_exceptions(optimizer, self.recipe, self.trainer.global_step, self.steps)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        views, targets = self.augmentation(batch.images, batch.samples, self.current_epoch), batch.labels
+        views, targets = self.augmentation(batch, self.current_epoch), batch.labels
         if self.mixup is not None:
             views, targets = self.mixup(views, targets, batch.samples, self.current_epoch)
         logits = self.network(views)
@@ -91,7 +91,7 @@ class Classifier(lightning.LightningModule):
         # In float32 whatever the precision of training: an error is then that of the weights which are saved and
         # exported, and src/evaluate.py finds the same on any device.
         with torch.autocast(self.device.type, enabled=False):
-            logits = self.network(self.augmentation(batch.images, batch.samples, self.current_epoch))
+            logits = self.network(self.augmentation(batch, self.current_epoch))
         self.val_loss.update(F.cross_entropy(logits, batch.labels), len(batch.labels))
         self.val_top1.update(logits, batch.labels)
         self.val_top5.update(logits, batch.labels)

@@ -111,9 +111,8 @@ def _train(
         refuse_other_images(folder, images_before, images)
     network = build_network(run.model, data.num_classes)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    augmentation = data.augmentation()
     classifier = Classifier(
-        network, augmentation, run.optim, data.num_classes, run.model.input_size, run.seed, ranks, data.mixup()
+        network, data.augmentation(), run.optim, data.num_classes, run.model.input_size, run.seed, ranks, data.mixup()
     )
     stuck = StuckLoss(data.num_classes, run.trainer.stuck_after or 400 + 4 * data.num_classes)
     record = RunRecord(folder, run.trainer.log_every_n_steps, data.batch_size, started, stuck)
@@ -126,7 +125,7 @@ def _train(
             **images,
             "class_names": list(data.store.class_names),
             "pixel_mean": torch.tensor(data.store.pixel_mean),
-            "color_axes": augmentation.color_axes.clone(),
+            "color_axes": data.color_axes,
         },
     }
     continuation = Continuation(run.trainer, checkpoints, preemption, record, ranks, kept, command)
