@@ -37,7 +37,7 @@ class Batch(NamedTuple):
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """With every tensor changed."""
-        return Batch(*(None if tensor is None else change(tensor) for tensor in self))
+        return Batch(*map(change, self[:6]), None if self.shift is None else change(self.shift))
 
 
 def _split(batch: Batch, lengths: list[int]) -> list[Batch]:
