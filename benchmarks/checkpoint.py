@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from alexnet_lab.training import checkpoint_file
+from alexnet_lab.runs import checkpoint_file
 from alexnet_lab.training.checkpoints import LAST, Checkpoints
 
 WEIGHTS = 60_965_224

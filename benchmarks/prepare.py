@@ -32,8 +32,8 @@ from torchvision.io import ImageReadMode, decode_image, read_file
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
+from alexnet_lab.core.parallel import usable_cores  # noqa: E402
 from alexnet_lab.data.layouts.tree import TreeLayout  # noqa: E402
-from alexnet_lab.data.parallel import usable_cores  # noqa: E402
 from alexnet_lab.data.picture_source import PictureSource  # noqa: E402
 from alexnet_lab.data.prepare import prepare_store  # noqa: E402
 

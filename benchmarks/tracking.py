@@ -22,7 +22,7 @@ from pathlib import Path
 SOURCE = Path(__file__).parents[1] / "src"
 sys.path.insert(0, str(SOURCE))
 
-from alexnet_lab.data.parallel import usable_cores  # noqa: E402
+from alexnet_lab.core.parallel import usable_cores  # noqa: E402
 
 PHASES = ("start", "a step of epoch 1, ms", "a later step, ms", "end", "in all")
 

@@ -15,14 +15,14 @@ import os
 import sys
 import time
 
-from alexnet_lab import command_line
-from alexnet_lab.arguments import choice, path, read_arguments, whole_number
-from alexnet_lab.config import TrainerConfig
-from alexnet_lab.door import check_devices
-from alexnet_lab.errors import UserError
-from alexnet_lab.evaluation.request import default_folder, run_folders
-from alexnet_lab.experiments import lifeline
-from alexnet_lab.files import check_folder_writable, check_no_links
+from alexnet_lab.cli import command_line
+from alexnet_lab.cli.arguments import choice, path, read_arguments, whole_number
+from alexnet_lab.cli.evaluation_request import default_folder, run_folders
+from alexnet_lab.cli.preflight import check_devices
+from alexnet_lab.config.options import TrainerConfig
+from alexnet_lab.core import parent_watchdog
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.files import check_folder_writable, check_no_links
 
 KEYS = {
     "run": None,
@@ -42,7 +42,7 @@ def evaluate() -> None:
     views, checkpoint = choice("views", asked["views"], ("centre", "ten-crop")), asked["checkpoint"]
     choice("checkpoint", checkpoint, ("last", "best"))
     choice("accelerator", asked["accelerator"], ("auto", "cpu", "gpu"))
-    os.environ.update(lifeline.environment())  # for the other ranks, which this process starts
+    os.environ.update(parent_watchdog.environment())  # for the other ranks, which this process starts
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # they would warn that this one has ended
     devices = whole_number("devices", asked["devices"], 1, 1024)
     check_devices(TrainerConfig(accelerator=asked["accelerator"], devices=devices))
@@ -55,10 +55,10 @@ def evaluate() -> None:
     command_line.stop_when_asked("nothing was written")
     moved = {key: asked[key] for key in ("data.root", "data.store_root") if asked[key]}
 
+    from alexnet_lab.core.environment import commit, hardware, versions
     from alexnet_lab.evaluation import evaluator, report  # here, because torch takes seconds to load
     from alexnet_lab.evaluation.members import load_members
-    from alexnet_lab.training.environment import commit, hardware, versions
-    from alexnet_lab.training.same_images import facts
+    from alexnet_lab.runs.same_images import facts
 
     started = time.monotonic()
     members, store = load_members(runs, checkpoint, moved, devices)

@@ -12,18 +12,19 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from alexnet_lab import command_line, config, config_checks
-from alexnet_lab.experiments import run_folders
-from alexnet_lab.experiments.composition import composition
+from alexnet_lab.cli import command_line
+from alexnet_lab.cli.composition import composition
+from alexnet_lab.config import checks, schema
+from alexnet_lab.runs import paths
 
-config.register()
-run_folders.register_resolver()
+schema.register()
+paths.register_resolver()
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def main(settings: DictConfig) -> None:
     with command_line.one_line_errors():
-        run = config_checks.typed(settings)
+        run = checks.typed(settings)
 
         from alexnet_lab.training.run import train  # here, because torch takes seconds to load
 

@@ -22,8 +22,8 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).parents[1] / "src"), str(Path(__file__).parent)]
 
-from alexnet_lab.command_line import known_keys
-from alexnet_lab.config import RunConfig
+from alexnet_lab.cli.command_line import known_keys
+from alexnet_lab.config.options import RunConfig
 from conftest import SOURCE, one_thread
 
 SECONDS = 10.0  # on a machine that does nothing else

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from alexnet_lab.config import RunConfig
+from alexnet_lab.config.options import RunConfig
 from alexnet_lab.data.prepare import prepare_store
 from alexnet_lab.data.sources import make_source
 from alexnet_lab.data.store import Store
 from alexnet_lab.training.preemption import SIGNALS
 from alexnet_lab.training.run import train
-from test_config import composed
+from config.test_config import composed
 
 CLASSES = ("ash", "birch", "elm", "fir", "oak", "yew")
 

@@ -58,7 +58,7 @@ class CheckedSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from alexnet_lab.experiments.planning import check_size, plan_sweep
+        from alexnet_lab.sweeps.planning import check_size, plan_sweep
 
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides(arguments)
@@ -83,9 +83,9 @@ class LocalLauncher(Launcher):
         self.config, self.hydra_context = config, hydra_context
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from alexnet_lab.experiments.composition import composition
-        from alexnet_lab.experiments.job_process import Job
-        from alexnet_lab.experiments.scheduler import Scheduler
+        from alexnet_lab.cli.composition import composition
+        from alexnet_lab.sweeps.job_process import Job
+        from alexnet_lab.sweeps.scheduler import Scheduler
         from alexnet_lab.tracking.sync import say_what_waits
 
         folder, jobs, seeds = Path(self.config.hydra.sweep.dir), [], set()
@@ -117,7 +117,7 @@ class LocalLauncher(Launcher):
         name = self.config.hydra.sweeper.get("experiment")
         if name is None:
             return None
-        from alexnet_lab.experiments.experiment import load_experiment
+        from alexnet_lab.claims.experiment import load_experiment
         from alexnet_lab.reports.live_table import LiveTable
 
         table = LiveTable(folder, load_experiment(name), seeds)

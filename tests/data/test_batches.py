@@ -10,13 +10,13 @@ import pytest
 import torch
 from small_pictures import CROP, EIGENVALUES, EIGENVECTORS, IMAGES, LABELS, MEAN, SIDE, augmentation
 
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.augmentation import Augmentation
 from alexnet_lab.data.batches import EvaluationBatches, TrainBatches
 from alexnet_lab.data.buffers import Buffers
 from alexnet_lab.data.placement import place
 from alexnet_lab.data.randomness import normal, uniform
 from alexnet_lab.data.reader import Batch, PictureReader
-from alexnet_lab.errors import UserError
 
 
 def train_batches(images: object = IMAGES, workers: int = 0, **ranks: int) -> TrainBatches:

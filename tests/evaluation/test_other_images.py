@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from alexnet_lab.errors import UserError
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.files import write_bytes
 from alexnet_lab.evaluation.evaluator import evaluate
 from alexnet_lab.evaluation.members import load_members
-from alexnet_lab.files import write_bytes
-from alexnet_lab.training import checkpoint_file
+from alexnet_lab.runs import checkpoint_file
 from alexnet_lab.weights.run_folder import load_run
 from leaf_images import CLASSES, leaf_run, make_leaves, prepared, prepared_anew, trained
 

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from alexnet_lab.config.geometry import feature_map_sizes, stem_padding
 from alexnet_lab.networks.alexnet import AlexNet
-from alexnet_lab.networks.geometry import feature_map_sizes, stem_padding
 from alexnet_lab.networks.spatial_norm import SpatialNorm
 
 MINI = {"width": 0.25, "input_size": 48, "stem_kernel_size": 5, "stem_stride": 2}

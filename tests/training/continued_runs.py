@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 import torch
 
-from alexnet_lab.config import RunConfig
-from alexnet_lab.errors import Preempted
-from alexnet_lab.training import checkpoint_file
+from alexnet_lab.config.options import RunConfig
+from alexnet_lab.core.errors import Preempted
+from alexnet_lab.runs import checkpoint_file
 from alexnet_lab.training.module import Classifier
 from alexnet_lab.training.preemption import SIGNALS
 from alexnet_lab.training.run import train
-from test_config import composed
+from config.test_config import composed
 
 EPOCHS, STEPS = 3, 21
 TIMES = ("seconds", "images_per_second")  # columns of metrics.csv that differ from run to run

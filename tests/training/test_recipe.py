@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from alexnet_lab.config import OptimizationConfig
+from alexnet_lab.config.options import OptimizationConfig
 from alexnet_lab.networks.alexnet import AlexNet
 from alexnet_lab.training.recipe import (
     epochs_between_validations,
@@ -18,7 +18,7 @@ from alexnet_lab.training.recipe import (
     set_exceptions,
     share_of_rate,
 )
-from test_config import composed
+from config.test_config import composed
 
 
 def rates(recipe: OptimizationConfig, steps: int) -> list[float]:

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from alexnet_lab.training.build import build_network
-from alexnet_lab.weights.foreign import preset
+from alexnet_lab.networks.build import build_network
+from alexnet_lab.weights.external_weights import preset
 from alexnet_lab.weights.trained_network import TrainedNetwork
 
 

@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 from random_networks import logits, pixels, trained
 from torch.testing import assert_close
 
-from alexnet_lab.errors import UserError
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.evaluation.views import places, probabilities
 from alexnet_lab.weights import safetensors_file, whole_file
 from alexnet_lab.weights.exporting import FORMATS, plain_state_dict

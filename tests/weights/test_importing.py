@@ -16,8 +16,8 @@ import torchvision
 from random_networks import logits, pixels, scatter, trained
 from torch.testing import assert_close
 
-from alexnet_lab.errors import UserError
-from alexnet_lab.training.build import build_network
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.networks.build import build_network
 from alexnet_lab.weights import safetensors_file
 from alexnet_lab.weights.caffe import read_caffemodel
 from alexnet_lab.weights.importing import import_weights

@@ -18,10 +18,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from alexnet_lab.data.lock import locked
-from alexnet_lab.data.progress import ByteProgress
-from alexnet_lab.errors import UserError
-from alexnet_lab.files import check_folder_writable
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.files import check_folder_writable
+from alexnet_lab.core.locks import locked
+from alexnet_lab.core.progress import ByteProgress
 
 ATTEMPTS = 5
 SECONDS_WITHOUT_A_BYTE = 30.0

@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.parallel import map_in_order
 from alexnet_lab.data.block import Block, make_block
-from alexnet_lab.data.exact_random import derive_keys
-from alexnet_lab.data.fractal_images import render_batch
-from alexnet_lab.data.fractal_systems import class_systems
-from alexnet_lab.data.parallel import map_in_order
-from alexnet_lab.errors import UserError
+from alexnet_lab.fractals.exact_random import derive_keys
+from alexnet_lab.fractals.images import render_batch
+from alexnet_lab.fractals.systems import class_systems
 
 RENDER_VERSION = 2  # raise it with every change of a pixel: stores of other versions are then not mistaken for these
 

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.places import Place
-from alexnet_lab.errors import UserError
 
 
 @dataclass(frozen=True)

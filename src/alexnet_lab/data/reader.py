@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.parallel import map_in_order
 from alexnet_lab.data.buffers import Buffers
 from alexnet_lab.data.compiled_views import CompiledViews
 from alexnet_lab.data.crops import Crops
-from alexnet_lab.data.parallel import map_in_order
-from alexnet_lab.errors import UserError
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from alexnet_lab.data.prepare import Source, store_path
 PUBLISHED = ("imagenette", "imagewoof", "tiny_imagenet")  # as archives of picture files
 
 if TYPE_CHECKING:
-    from alexnet_lab.config import DataConfig
+    from alexnet_lab.config.options import DataConfig
 
 
 def make_source(data: DataConfig) -> Source:

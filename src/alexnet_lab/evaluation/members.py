@@ -12,12 +12,12 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
-from alexnet_lab.config import DataConfig, RunConfig
-from alexnet_lab.config_checks import typed
+from alexnet_lab.config.checks import typed
+from alexnet_lab.config.options import DataConfig, RunConfig
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.module import PictureData
 from alexnet_lab.data.store import Store
-from alexnet_lab.errors import UserError
-from alexnet_lab.training.same_run import configuration_of
+from alexnet_lab.runs.config_snapshot import configuration_of
 from alexnet_lab.weights.run_folder import load_run
 from alexnet_lab.weights.trained_network import TrainedNetwork
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alexnet_lab.networks.geometry import (
+from alexnet_lab.config.geometry import (
     KERNELS_CONV1_TO_CONV5,
     UNITS_FC6_AND_FC7,
     feature_map_sizes,

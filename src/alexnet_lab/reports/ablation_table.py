@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from alexnet_lab.errors import UserError
-from alexnet_lab.experiments.experiment import Experiment, Figure
-from alexnet_lab.experiments.statistics import Comparison, Difference, Estimate, Verdict, compare, estimate
-from alexnet_lab.files import write_json, write_text
+from alexnet_lab.claims.experiment import Experiment, Figure
+from alexnet_lab.claims.statistics import Comparison, Difference, Estimate, Verdict, compare, estimate
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.files import write_json, write_text
 
 METRICS = {"top1": "val_top1_error", "top5": "val_top5_error"}
 HEADINGS = {"top1": "Top-1 error", "top5": "Top-5 error"}

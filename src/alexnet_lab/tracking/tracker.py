@@ -8,7 +8,7 @@ from pathlib import Path
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, Logger
 
-from alexnet_lab.config import RunConfig
+from alexnet_lab.config.options import RunConfig
 
 
 class Tracker:

@@ -13,9 +13,9 @@ from typing import Any
 import lightning
 from lightning.pytorch.callbacks import Callback
 
-from alexnet_lab.command_line import EXIT_USER_ERROR
-from alexnet_lab.config import RunConfig
-from alexnet_lab.errors import PREEMPTED_EXIT_CODE, Preempted, UserError
+from alexnet_lab.cli.command_line import EXIT_USER_ERROR
+from alexnet_lab.config.options import RunConfig
+from alexnet_lab.core.errors import PREEMPTED_EXIT_CODE, Preempted, UserError
 from alexnet_lab.tracking.pictures import Predictions
 from alexnet_lab.tracking.predictions import PredictionPictures
 from alexnet_lab.tracking.run_identity import description, of_an_agent, run_id

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
-from alexnet_lab.config import OptimizationConfig
+from alexnet_lab.config.options import OptimizationConfig
 from alexnet_lab.data.augmentation import Augmentation
 from alexnet_lab.data.comparison_transforms import Mixup
 from alexnet_lab.data.reader import Batch

@@ -19,9 +19,9 @@ import torch
 import torch.distributed as dist
 from lightning.fabric.plugins.environments import ClusterEnvironment, LightningEnvironment, TorchElasticEnvironment
 
-from alexnet_lab.command_line import EXIT_USER_ERROR, say
-from alexnet_lab.errors import PREEMPTED_EXIT_CODE
-from alexnet_lab.training.log_file import to_log_file
+from alexnet_lab.cli.command_line import EXIT_USER_ERROR, say
+from alexnet_lab.core.errors import PREEMPTED_EXIT_CODE
+from alexnet_lab.core.log_file import to_log_file
 from alexnet_lab.training.preemption import SIGNALS
 
 log = logging.getLogger(__name__)

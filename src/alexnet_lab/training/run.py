@@ -13,28 +13,28 @@ import lightning
 import torch
 from torch import nn
 
-from alexnet_lab.config import RunConfig
+from alexnet_lab.config.options import RunConfig
+from alexnet_lab.core.errors import PREEMPTED_EXIT_CODE, Preempted, UserError
+from alexnet_lab.core.files import remove_unfinished, write_json, write_text
+from alexnet_lab.core.log_file import ON_SCREEN, to_log_file
+from alexnet_lab.core.memory import keep_freed_memory
 from alexnet_lab.data.module import PictureData
-from alexnet_lab.errors import PREEMPTED_EXIT_CODE, Preempted, UserError
-from alexnet_lab.experiments.run_folders import run_dir
-from alexnet_lab.experiments.run_lock import is_rank_zero
-from alexnet_lab.files import remove_unfinished, write_json, write_text
+from alexnet_lab.networks.build import build_network
+from alexnet_lab.runs.config_snapshot import VERSION, difference, migrated, to_yaml
+from alexnet_lab.runs.lock import is_rank_zero
+from alexnet_lab.runs.paths import run_dir
+from alexnet_lab.runs.result import FILE_NAME, configuration, read_result
+from alexnet_lab.runs.same_images import at_hand, facts, refuse_other_images
 from alexnet_lab.tracking.tracker import Tracker, make_tracker
-from alexnet_lab.training.build import build_network
+from alexnet_lab.training.build_result import outcome
 from alexnet_lab.training.checkpoints import Checkpoints
 from alexnet_lab.training.continuation import Continuation
-from alexnet_lab.training.log_file import ON_SCREEN, to_log_file
-from alexnet_lab.training.memory import keep_freed_memory
+from alexnet_lab.training.failures import StuckLoss, one_line_troubles
 from alexnet_lab.training.module import Classifier
-from alexnet_lab.training.outcome import outcome
 from alexnet_lab.training.preemption import Preemption
 from alexnet_lab.training.ranks import Ranks
-from alexnet_lab.training.result import FILE_NAME, configuration, read_result
 from alexnet_lab.training.run_record import RunRecord
-from alexnet_lab.training.same_images import at_hand, facts, refuse_other_images
-from alexnet_lab.training.same_run import VERSION, difference, migrated, to_yaml
 from alexnet_lab.training.trainer import make_trainer, quieten
-from alexnet_lab.training.trouble import StuckLoss, one_line_troubles
 
 log = logging.getLogger(__name__)
 

@@ -16,10 +16,10 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from alexnet_lab.files import write_json
-from alexnet_lab.training import environment
-from alexnet_lab.training.metrics_file import GrowingFile
-from alexnet_lab.training.trouble import StuckLoss, diverged
+from alexnet_lab.core import environment
+from alexnet_lab.core.files import write_json
+from alexnet_lab.core.growing_file import GrowingFile
+from alexnet_lab.training.failures import StuckLoss, diverged
 
 log = logging.getLogger(__name__)
 

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet_lab.errors import UserError
-from alexnet_lab.weights.foreign import ForeignWeights
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.weights.external_weights import ForeignWeights
 from alexnet_lab.weights.protobuf import DamagedError, Message
 
 LARGEST_FILE = 2**31  # bytes, protocol buffers' own limit

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from alexnet_lab.errors import UserError
-from alexnet_lab.training import checkpoint_file
-from alexnet_lab.training.same_run import configuration_of
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.runs import checkpoint_file
+from alexnet_lab.runs.config_snapshot import configuration_of
 from alexnet_lab.weights.pickled_file import read_pickled
 from alexnet_lab.weights.trained_network import TrainedNetwork, assemble, checked_model
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
-from alexnet_lab.errors import UserError
-from alexnet_lab.weights.foreign import ForeignWeights
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.weights.external_weights import ForeignWeights
 from alexnet_lab.weights.trained_network import check_names
 
 LAYERS = (

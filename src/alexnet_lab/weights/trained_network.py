@@ -14,10 +14,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
-from alexnet_lab.config import DataConfig, ModelConfig, RunConfig
-from alexnet_lab.config_checks import check
-from alexnet_lab.errors import UserError
-from alexnet_lab.training.build import build_network
+from alexnet_lab.config.checks import check
+from alexnet_lab.config.options import DataConfig, ModelConfig, RunConfig
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.networks.build import build_network
 
 LARGEST_PICTURE = 1024  # side in pixels, the upper end of data.image_size
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.layouts.devkit import devkit_files, read_devkit
 from alexnet_lab.data.layouts.tree import describe_change
 from alexnet_lab.data.listing import Listing, Split
 from alexnet_lab.data.places import TarPlace
-from alexnet_lab.errors import UserError
 
 _GZIP = b"\x1f\x8b"
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"

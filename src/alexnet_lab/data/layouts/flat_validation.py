@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.layouts.devkit import devkit_files, read_devkit
 from alexnet_lab.data.layouts.tree import class_folder_split, class_folders, picture_files, tree_change, tree_facts
 from alexnet_lab.data.listing import Listing, Split
 from alexnet_lab.data.places import FilePlace
-from alexnet_lab.errors import UserError
 
 # From the sorted names of the validation pictures to their classes, and all classes in words.
 Classes = Callable[[list[str]], tuple[list[str], dict[str, str]]]

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.layouts.archives import file_facts
 from alexnet_lab.data.layouts.tree import VAL, describe_change
 from alexnet_lab.data.listing import Listing, Split
 from alexnet_lab.data.places import ParquetPlace
-from alexnet_lab.errors import UserError
 
 _SHARD = re.compile(r"-(\d+)-of-(\d+)")  # "train-00000-of-00294.parquet"
 _WNID = re.compile(r"n\d{8}")

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.listing import Listing, Split
 from alexnet_lab.data.places import FilePlace
-from alexnet_lab.errors import UserError
 
 # Names that people give to the two halves, in whatever case.
 TRAIN, VAL = ("train", "training"), ("val", "valid", "validation", "test", "testing")
