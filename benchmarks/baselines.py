@@ -20,8 +20,9 @@ from sklearn.neighbors import KNeighborsClassifier
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from alexnet_lab.data.fractals import FractalSettings, FractalSource  # noqa: E402
+from alexnet_lab.data.fractals import FractalSource  # noqa: E402
 from alexnet_lab.data.prepare import prepare_store  # noqa: E402
+from alexnet_lab.fractals.settings import FractalSettings  # noqa: E402
 
 
 def main() -> None:

@@ -11,7 +11,8 @@ from PIL import Image
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent / "src"))
 
-from alexnet_lab.data.fractals import FractalSettings, render_split  # noqa: E402
+from alexnet_lab.fractals.collection import render_split  # noqa: E402
+from alexnet_lab.fractals.settings import FractalSettings  # noqa: E402
 
 CLASSES, EXAMPLES, ZOOM, GAP = 10, 10, 1, 3
 

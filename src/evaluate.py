@@ -20,7 +20,7 @@ from alexnet_lab.cli.arguments import choice, path, read_arguments, whole_number
 from alexnet_lab.cli.evaluation_request import default_folder, run_folders
 from alexnet_lab.cli.preflight import check_devices
 from alexnet_lab.config.options import TrainerConfig
-from alexnet_lab.core import parent_watchdog
+from alexnet_lab.core import parent_watchdog, signals
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.files import check_folder_writable, check_no_links
 
@@ -52,13 +52,13 @@ def evaluate() -> None:
     if not asked["out"] and len(runs) == 1:
         check_no_links(folder.parent)
     check_folder_writable(folder)
-    command_line.stop_when_asked("nothing was written")
+    signals.stop_when_asked("nothing was written")
     moved = {key: asked[key] for key in ("data.root", "data.store_root") if asked[key]}
 
     from alexnet_lab.core.environment import commit, hardware, versions
+    from alexnet_lab.data.images_at_hand import facts
     from alexnet_lab.evaluation import evaluator, report  # here, because torch takes seconds to load
     from alexnet_lab.evaluation.members import load_members
-    from alexnet_lab.runs.same_images import facts
 
     started = time.monotonic()
     members, store = load_members(runs, checkpoint, moved, devices)

@@ -11,6 +11,7 @@ import sys
 
 from alexnet_lab.cli import command_line
 from alexnet_lab.cli.reproduction_request import read_request, read_status_request
+from alexnet_lab.core import signals
 from alexnet_lab.reports.ablation_table import make_table, print_table, write_table
 from alexnet_lab.reports.collect import collect
 from alexnet_lab.reports.forest_plot import write_forest_plot
@@ -45,5 +46,5 @@ def status() -> None:
 
 
 if __name__ == "__main__":
-    command_line.leave_when_asked()
+    signals.leave_when_asked()
     command_line.help_or_run(status if sys.argv[1:2] == ["status"] else reproduce, __doc__)

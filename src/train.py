@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from alexnet_lab.cli import command_line
 from alexnet_lab.cli.composition import composition
 from alexnet_lab.config import checks, schema
+from alexnet_lab.core import signals
 from alexnet_lab.runs import paths
 
 schema.register()
@@ -33,5 +34,5 @@ def main(settings: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    command_line.leave_when_asked()
+    signals.leave_when_asked()
     command_line.run(main)

@@ -58,6 +58,8 @@ class CheckedSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
+        from alexnet_lab.claims.experiment import load_experiment
+        from alexnet_lab.cli.preflight import check_job
         from alexnet_lab.sweeps.planning import check_size, plan_sweep
 
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
@@ -65,8 +67,13 @@ class CheckedSweeper(Sweeper):
         check_size(overrides)
         product = BasicSweeper.split_arguments(overrides, max_batch_size=None)[0]
         loader = self.hydra_context.config_loader
+        variants = {} if self.experiment is None else load_experiment(self.experiment).variants
         plan = plan_sweep(
-            product, self.experiment, self.config.sweep, lambda job: loader.load_sweep_config(self.config, job)
+            product,
+            {name: variant.overrides for name, variant in variants.items()},
+            self.experiment if self.config.sweep is None else self.config.sweep,
+            lambda job: loader.load_sweep_config(self.config, job),
+            check_job,
         )
         with open_dict(self.config):
             self.config.hydra.sweep.dir = str(plan.folder)

@@ -14,9 +14,11 @@ import pytest
 from numpy._core._multiarray_umath import __cpu_dispatch__
 
 from alexnet_lab.core.errors import UserError
-from alexnet_lab.data.fractals import FractalSettings, FractalSource, render_split
+from alexnet_lab.data.fractals import FractalSource
 from alexnet_lab.data.sources import make_source
+from alexnet_lab.fractals.collection import render_split
 from alexnet_lab.fractals.exact_random import derive_keys, random_uniform, rotation
+from alexnet_lab.fractals.settings import FractalSettings
 from alexnet_lab.fractals.systems import class_systems
 from config.test_config import composed
 
@@ -40,7 +42,7 @@ def test_the_bytes_are_the_same_on_every_machine() -> None:
 def test_the_bytes_are_the_same_without_vector_instructions() -> None:
     """numpy chooses its loops by the processor: here it may use only those that every processor has."""
     program = (
-        "import hashlib; from alexnet_lab.data.fractals import *;"
+        "import hashlib; from alexnet_lab.fractals.collection import *;"
         "settings = FractalSettings(image_size=32, num_classes=5);"
         "print(hashlib.sha256(render_split(settings, 'train', 0, 40)[0].tobytes()).hexdigest())"
     )

@@ -11,11 +11,10 @@ import difflib
 import os
 import re
 import resource
-import signal
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,10 +25,9 @@ from omegaconf.errors import OmegaConfBaseException
 from alexnet_lab.config.checks import UnknownKeyError
 from alexnet_lab.config.options import RunConfig
 from alexnet_lab.core import parent_watchdog, streams
-from alexnet_lab.core.errors import PREEMPTED_EXIT_CODE, STOPPED_EXIT_CODE, Preempted, UserError
+from alexnet_lab.core.errors import EXIT_USER_ERROR, STOPPED_EXIT_CODE, Preempted, UserError
+from alexnet_lab.core.streams import say
 
-EXIT_USER_ERROR = 2
-ASKS_TO_END = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 LONGEST_WORD = 8192  # characters; the longest path has 4096
 LONGEST_KEY = 200
 DEEPEST_WORD = 20  # brackets within brackets
@@ -85,33 +83,6 @@ def _speak_utf8() -> None:
     if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
         os.environ["PYTHONUTF8"] = "1"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
-
-
-def stop_when_asked(text: str) -> None:
-    """From now on a program that is asked to end raises Preempted, once, with what that means for its work.
-
-    Ranks other than zero wait for rank zero, whose end they follow.
-    """
-
-    def stop(number: int, frame: object) -> None:
-        for other in ASKS_TO_END:
-            signal.signal(other, signal.SIG_IGN)
-        raise Preempted(f"ended by {signal.Signals(number).name}; {text}")
-
-    for number in ASKS_TO_END:
-        signal.signal(number, stop if os.environ.get("LOCAL_RANK", "0") == "0" else signal.SIG_IGN)
-
-
-def leave_when_asked() -> None:
-    """Until there is something to be kept, a program that is asked to end just ends, with the code that says so."""
-    for number in ASKS_TO_END:
-        signal.signal(number, _leave)
-
-
-def _leave(number: int, frame: object) -> None:
-    with suppress(OSError):
-        os.write(2, f"ended by {signal.Signals(number).name} before anything was begun\n".encode())
-    os._exit(PREEMPTED_EXIT_CODE)
 
 
 def check_arguments(arguments: list[str]) -> None:
@@ -188,11 +159,6 @@ def fail(message: str) -> NoReturn:
     line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in " ".join(message.split()))
     say(f"error: {line if len(line) <= LONGEST_LINE else f'{line[:LONGEST_LINE]} ...'}")
     sys.exit(EXIT_USER_ERROR)
-
-
-def say(line: str) -> None:
-    """Print a line on stderr."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def _raised_in(error: BaseException, package: str) -> bool:

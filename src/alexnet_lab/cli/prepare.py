@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 from alexnet_lab.config.options import DataConfig
-from alexnet_lab.core.errors import Preempted, UserError
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.progress import ByteProgress
+from alexnet_lab.core.signals import stop_when_asked
 from alexnet_lab.data.prepare import discard_changed, prepare_store, store_path
 from alexnet_lab.data.sources import check_at_hand, make_source
 from alexnet_lab.data.store import Store, StoreError
@@ -19,8 +18,7 @@ from alexnet_lab.data.store_checks import verify_store
 
 def prepare(data: DataConfig) -> None:
     """Build the store of a collection, or go on with it; one whose pictures have changed is built anew."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)
+    stop_when_asked("what is prepared is kept, and the same command goes on from it")
     source, directory = make_source(data), Path(data.store_root)
     if change := discard_changed(directory, source, data.packing):
         print(f"{change} since it was prepared: preparing it anew", file=sys.stderr)
@@ -74,11 +72,6 @@ COMMANDS: dict[str, Callable[[DataConfig], None]] = {
     "verify": verify,
     "verify-archives": verify_archives,
 }
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    name = signal.Signals(number).name
-    raise Preempted(f"ended by {name}; what is prepared is kept, and the same command goes on from it")
 
 
 def _summary(store: Store) -> str:

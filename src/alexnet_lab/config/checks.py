@@ -14,9 +14,16 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_lab.config.geometry import feature_map_sizes, scaled_kernels, stem_edges
-from alexnet_lab.config.options import ARCHITECTURES, COMMON_KNOBS, DataConfig, ModelConfig, RunConfig
+from alexnet_lab.config.options import (
+    ARCHITECTURES,
+    COMMON_KNOBS,
+    ENSEMBLES,
+    SINGLE,
+    DataConfig,
+    ModelConfig,
+    RunConfig,
+)
 from alexnet_lab.core.errors import UserError
-from alexnet_lab.runs.paths import ENSEMBLES, RUNS, SINGLE
 
 UNLIMITED = float("inf")
 FETCHED = ("cifar10", "fashion_mnist", "imagenette", "imagewoof", "tiny_imagenet")  # where data.root does not hold them
@@ -94,8 +101,8 @@ def _check_names(run: RunConfig) -> None:
         not name.strip() or name != name.strip() or name.startswith(".") or any(c in name for c in "/\\\0\n\"'")
     ):
         raise UserError(f"sweep={name!r}: must be a plain folder name, without slashes or quotes")
-    if name in (ENSEMBLES.name, SINGLE.name):
-        raise UserError(f"sweep={name}: is the name of a folder for other things in {RUNS}/; choose another")
+    if name in (ENSEMBLES, SINGLE):
+        raise UserError(f"sweep={name}: is the name of a folder for other things in runs/; choose another")
 
 
 def _check_network(run: RunConfig) -> None:

@@ -354,6 +354,10 @@ class LoggerConfig:
     log_artifacts: bool = knob(True, "keep the best epoch's weights as an artifact (wandb)")
 
 
+# Names of folders in runs/ that no sweep has: runs that belong to no sweep, and evaluations of several runs together.
+SINGLE, ENSEMBLES = "single", "ensembles"
+
+
 @dataclass
 class RunConfig:
     """One training run."""

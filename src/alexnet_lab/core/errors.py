@@ -1,5 +1,6 @@
 """What may end a program other than a bug: an error that a person can mend, and being asked to end."""
 
+EXIT_USER_ERROR = 2
 PREEMPTED_EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: the same command again goes on from here
 STOPPED_EXIT_CODE = 130  # as after Ctrl-C: a person wanted it to end
 

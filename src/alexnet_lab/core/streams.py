@@ -28,6 +28,11 @@ def open_closed() -> None:
             setattr(sys, name, stream)
 
 
+def say(line: str) -> None:
+    """Print a line on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def outliving(stream: TextIO) -> TextIO:
     """The same, but what cannot be written is dropped: for words that nobody's work may depend on."""
     return _over(_Outliving, stream)

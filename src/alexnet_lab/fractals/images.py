@@ -5,8 +5,6 @@ Only operations whose last bit IEEE 754 fixes, and whole numbers, decide a pixel
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,10 +16,8 @@ from alexnet_lab.fractals.exact_random import (
     random_words,
     rotation,
 )
+from alexnet_lab.fractals.settings import FractalSettings
 from alexnet_lab.fractals.systems import LARGEST_SINGULAR_VALUE, MAX_MAPS, Systems, class_systems
-
-if TYPE_CHECKING:
-    from alexnet_lab.data.fractals import FractalSettings
 
 Float32Array = NDArray[np.float32]
 

@@ -11,9 +11,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from alexnet_lab.config import options
+
 RUNS = Path("runs")
-SINGLE = RUNS / "single"  # runs that belong to no sweep
-ENSEMBLES = RUNS / "ensembles"  # evaluations of several runs together
+SINGLE = RUNS / options.SINGLE  # runs that belong to no sweep
+ENSEMBLES = RUNS / options.ENSEMBLES  # evaluations of several runs together
 LONGEST_NAME = 120  # file systems allow 255 bytes; W&B shows about this much
 NOT_IN_NAMES = ("sweep",)
 STARTED = datetime.now()  # once a process: Hydra resolves a folder's name several times

@@ -7,26 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from alexnet_lab.config.options import DataConfig
 from alexnet_lab.core.errors import UserError
-from alexnet_lab.data.prepare import store_path
-from alexnet_lab.data.sources import make_source
-from alexnet_lab.data.store import Store, open_store
 from alexnet_lab.runs.config_snapshot import NOT_PART_OF_A_RESULT
-
-
-def facts(store: Store) -> dict[str, Any]:
-    """What results and checkpoints say of their images: identity, number of classes, images of each split."""
-    return {"identity": store.identity, "classes": len(store.class_names), **store.manifest["counts"]}
-
-
-def at_hand(data: DataConfig) -> dict[str, Any] | None:
-    """The facts of the store that this configuration reads now; None where none is prepared.
-
-    Raises UserError where the store is damaged, or the collection's folder is not as it should be.
-    """
-    path = store_path(Path(data.store_root), make_source(data), data.packing)
-    return facts(open_store(path)) if path.exists() else None
 
 
 def refuse_other_images(folder: Path, before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,13 @@ from typing import Any
 from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 from omegaconf import DictConfig
 
-from alexnet_lab.claims.experiment import load_experiment
-from alexnet_lab.cli.preflight import check_job
 from alexnet_lab.config.options import RunConfig
 from alexnet_lab.core.errors import UserError
+from alexnet_lab.data.images_at_hand import at_hand
 from alexnet_lab.runs.config_snapshot import difference, read_configuration
 from alexnet_lab.runs.paths import RUNS, job_name, quoted, sweep_name
 from alexnet_lab.runs.result import configuration, read_result
-from alexnet_lab.runs.same_images import at_hand, refuse_other_images
+from alexnet_lab.runs.same_images import refuse_other_images
 
 MOST_JOBS = 10_000
 
@@ -37,24 +36,26 @@ class Plan:
 
 def plan_sweep(
     product: Sequence[Sequence[str]],
-    experiment: str | None,
+    variants: Mapping[str, list[str]],
     sweep: str | None,
     compose: Callable[[list[str]], DictConfig],
+    check: Callable[[DictConfig], RunConfig],
 ) -> Plan:
     """Name, compose and check every job of a sweep.
 
-    product: the overrides of each combination that the command line asks for. sweep: the name that the
-    configuration gives it, None for one made of the experiment's or of the overrides. compose: from overrides to
-    the whole configuration. Raises UserError, naming the job, for the first that cannot work, for two jobs of one
-    name, and where a folder holds a run that was made with other settings.
+    product: the overrides of each combination that the command line asks for. variants: what they are multiplied
+    with, overrides by name; empty for none. sweep: its name, None for one made of the overrides. compose: from
+    overrides to the whole configuration; check: the checked configuration of a job, from its composed one.
+    Raises UserError, naming the job, for the first that cannot work, for two jobs of one name, and where a folder
+    holds a run that was made with other settings.
     """
-    plan = name_jobs(product, experiment, sweep)
+    plan = name_jobs(product, variants, sweep)
     for job in plan.jobs:
         if (plan.folder / job.name).is_symlink():  # nobody has named it: it came with the sweep's folder
             raise UserError(
                 f"{plan.folder / job.name}: is a symbolic link, through which nothing is written; remove it"
             )
-        run = check_job(compose(job.overrides))
+        run = check(compose(job.overrides))
         check_same_run(plan.folder / job.name, run)
     return plan
 
@@ -75,20 +76,17 @@ def check_size(overrides: Sequence[Override]) -> None:
             raise UserError(f"{override.input_line}: makes {jobs} jobs; a sweep has from 1 to {MOST_JOBS}")
 
 
-def name_jobs(product: Sequence[Sequence[str]], experiment: str | None, sweep: str | None) -> Plan:
+def name_jobs(product: Sequence[Sequence[str]], variants: Mapping[str, list[str]], sweep: str | None) -> Plan:
     """The jobs of a sweep with the names of their folders. Raises UserError for two jobs of one name."""
-    variants: dict[str, list[str]] = {"": []}
-    if experiment is not None:
-        variants = {name: variant.overrides for name, variant in load_experiment(experiment).variants.items()}
     if not product:
         raise UserError("the sweep has no job: some glob() matches nothing")
     swept = _swept(product)
     if any(text.startswith("sweep=") for text in swept):
         raise UserError("sweep=: names one sweep; give several values to other keys")
     if sweep is None:
-        sweep = experiment or sweep_name([text for line in product for text in line])
+        sweep = sweep_name([text for line in product for text in line])
     jobs: dict[str, PlannedJob] = {}
-    for variant, own in variants.items():
+    for variant, own in (variants or {"": []}).items():
         for line in product:
             # An experiment's runs always carry their seed, so that more seeds later find the first ones.
             varying = [text for text in line if text in swept or (variant and text.startswith("seed="))]

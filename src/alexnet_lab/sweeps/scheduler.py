@@ -20,6 +20,7 @@ from pathlib import Path
 from alexnet_lab.core.errors import PREEMPTED_EXIT_CODE, STOPPED_EXIT_CODE, Preempted, UserError
 from alexnet_lab.core.files import has_room, write_json
 from alexnet_lab.core.parallel import usable_cores
+from alexnet_lab.core.signals import ASKS_A_SWEEP_TO_END
 from alexnet_lab.runs.lock import holder, take
 from alexnet_lab.runs.result import read_result
 from alexnet_lab.runs.same_images import check_same_images
@@ -33,7 +34,6 @@ GRACE_SECONDS = 60.0  # between asking a job to end and ending it: it saves a ch
 ONE_REQUEST_SECONDS = 1.0  # signals that come together are one request
 ASK_FOR_ROOM_SECONDS = 5.0  # between two looks at a full disk
 MOST_PREEMPTIONS = 20  # of one job by others than this scheduler: what ends it may do so for ever
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 @dataclass
@@ -86,7 +86,7 @@ class Scheduler:
                 self.counts["complete before"] += 1
         for turn in self.waiting:
             _make_folder(turn.job.folder)
-        previous = {number: signal.signal(number, self._ask_to_end) for number in SIGNALS}
+        previous = {number: signal.signal(number, self._ask_to_end) for number in ASKS_A_SWEEP_TO_END}
         try:
             views = [turn.view for turn in self.turns]
             with LiveView(views, self.slots, self.counts["complete before"], self.results) as screen:

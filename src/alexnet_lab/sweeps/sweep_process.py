@@ -9,17 +9,17 @@ import sys
 
 from alexnet_lab.core import parent_watchdog
 from alexnet_lab.core.errors import PREEMPTED_EXIT_CODE
+from alexnet_lab.core.signals import ASKS_A_SWEEP_TO_END
 from alexnet_lab.sweeps.job_process import TRAIN
-from alexnet_lab.sweeps.scheduler import SIGNALS
 
 
 def run_sweep(overrides: list[str]) -> int:
     """Run the sweep and return its exit code; signals that ask to end are handed on."""
     command = [sys.executable, str(TRAIN), "-m", *overrides]
     sweep = subprocess.Popen(command, env={**os.environ, **parent_watchdog.environment()})
-    for number in SIGNALS:
+    for number in ASKS_A_SWEEP_TO_END:
         signal.signal(number, lambda number, frame: sweep.send_signal(number))
     code = sweep.wait()
-    if -code in SIGNALS:  # it was asked to end before it had begun to listen
+    if -code in ASKS_A_SWEEP_TO_END:  # it was asked to end before it had begun to listen
         return PREEMPTED_EXIT_CODE
     return code if code >= 0 else 128 - code  # as a shell reports a signal

@@ -13,15 +13,14 @@ from typing import Any
 import lightning
 from lightning.pytorch.callbacks import Callback
 
-from alexnet_lab.cli.command_line import EXIT_USER_ERROR
 from alexnet_lab.config.options import RunConfig
-from alexnet_lab.core.errors import PREEMPTED_EXIT_CODE, Preempted, UserError
+from alexnet_lab.core.epochs import epochs_between, steps_an_epoch
+from alexnet_lab.core.errors import EXIT_USER_ERROR, PREEMPTED_EXIT_CODE, Preempted, UserError
 from alexnet_lab.tracking.pictures import Predictions
 from alexnet_lab.tracking.predictions import PredictionPictures
 from alexnet_lab.tracking.run_identity import description, of_an_agent, run_id
 from alexnet_lab.tracking.tracker import Tracker
 from alexnet_lab.tracking.wandb_pipe import WandbPipe, packed
-from alexnet_lab.training.run_record import epochs_between, steps_an_epoch
 
 log = logging.getLogger(__name__)
 

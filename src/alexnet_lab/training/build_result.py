@@ -9,9 +9,10 @@ from torch import nn
 
 from alexnet_lab.config.options import RunConfig
 from alexnet_lab.core.environment import hardware
+from alexnet_lab.core.epochs import epochs_between
 from alexnet_lab.runs.result import SCHEMA_VERSION, configuration
 from alexnet_lab.training.checkpoints import Checkpoints
-from alexnet_lab.training.run_record import RunRecord, epochs_between
+from alexnet_lab.training.run_record import RunRecord
 
 
 def outcome(
@@ -25,7 +26,7 @@ def outcome(
 ) -> dict[str, Any]:
     """Configuration, metrics, and what was spent; errors are fractions, times are seconds over all sessions.
 
-    images: same_images.facts of the store. parts: what computed which steps, where a run was continued with other
+    images: images_at_hand.facts of the store. parts: what computed which steps, where a run was continued with other
     code, threads, devices or versions; versions, commit and hardware are those of the last.
     """
     last = record.history[-1]

@@ -15,12 +15,13 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from alexnet_lab.config.options import TrainerConfig
+from alexnet_lab.core.epochs import validated
 from alexnet_lab.core.errors import Preempted, Stopped, UserError
 from alexnet_lab.training.checkpoints import Checkpoints
 from alexnet_lab.training.failures import diverged
 from alexnet_lab.training.preemption import Preemption
 from alexnet_lab.training.ranks import Ranks
-from alexnet_lab.training.run_record import RunRecord, validated
+from alexnet_lab.training.run_record import RunRecord
 
 
 class Continuation(Callback):

@@ -18,14 +18,16 @@ from alexnet_lab.core.errors import PREEMPTED_EXIT_CODE, Preempted, UserError
 from alexnet_lab.core.files import remove_unfinished, write_json, write_text
 from alexnet_lab.core.log_file import ON_SCREEN, to_log_file
 from alexnet_lab.core.memory import keep_freed_memory
+from alexnet_lab.data.images_at_hand import at_hand, facts
 from alexnet_lab.data.module import PictureData
 from alexnet_lab.networks.build import build_network
 from alexnet_lab.runs.config_snapshot import VERSION, difference, migrated, to_yaml
 from alexnet_lab.runs.lock import is_rank_zero
 from alexnet_lab.runs.paths import run_dir
 from alexnet_lab.runs.result import FILE_NAME, configuration, read_result
-from alexnet_lab.runs.same_images import at_hand, facts, refuse_other_images
-from alexnet_lab.tracking.tracker import Tracker, make_tracker
+from alexnet_lab.runs.same_images import refuse_other_images
+from alexnet_lab.tracking.make_tracker import make_tracker
+from alexnet_lab.tracking.tracker import Tracker
 from alexnet_lab.training.build_result import outcome
 from alexnet_lab.training.checkpoints import Checkpoints
 from alexnet_lab.training.continuation import Continuation

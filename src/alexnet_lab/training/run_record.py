@@ -17,6 +17,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from alexnet_lab.core import environment
+from alexnet_lab.core.epochs import epochs_between, steps_an_epoch, validated
 from alexnet_lab.core.files import write_json
 from alexnet_lab.core.growing_file import GrowingFile
 from alexnet_lab.training.failures import StuckLoss, diverged
@@ -38,21 +39,6 @@ COLUMNS = (
 )
 EPOCH_METRICS = ("train_top1_error", "val_loss", "val_top1_error", "val_top5_error")
 STEPS_ALL_RECORDED = 50  # a run that goes wrong does so here
-
-
-def steps_an_epoch(trainer: lightning.Trainer) -> int:
-    """Optimizer steps of each epoch; 1 at least, so that it may divide."""
-    return max(1, int(trainer.estimated_stepping_batches) // max(1, trainer.max_epochs or 1))
-
-
-def epochs_between(trainer: lightning.Trainer) -> int:
-    """Epochs from one validation to the next."""
-    return trainer.check_val_every_n_epoch or 1
-
-
-def validated(trainer: lightning.Trainer) -> bool:
-    """Whether the present epoch has a validation at its end."""
-    return (trainer.current_epoch + 1) % epochs_between(trainer) == 0
 
 
 class RunRecord(Callback):

@@ -18,12 +18,12 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 from alexnet_lab.config.options import TrainerConfig
+from alexnet_lab.core.epochs import validated
 from alexnet_lab.core.log_file import ON_SCREEN
 from alexnet_lab.tracking.tracker import Tracker
 from alexnet_lab.training.checkpoints import Checkpoints
 from alexnet_lab.training.ranks import RANK_ZERO, Ranks, cluster_environment
 from alexnet_lab.training.recipe import epochs_between_validations
-from alexnet_lab.training.run_record import validated
 
 log = logging.getLogger(__name__)
 
