@@ -15,7 +15,7 @@ from alexnet_lab.config.options import RunConfig
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.files import read_bytes
 
-FILE_NAME = "config.yaml"
+CONFIG_FILE = "config.yaml"
 # Of what lies in a run folder; config.yaml, result.json and checkpoints say it. Raise it where an option is renamed, or
 # where its default is not what was done before there was one, and say in MIGRATIONS what that means for older folders.
 VERSION = 2
@@ -40,8 +40,8 @@ NOT_PART_OF_A_RESULT = (
 )
 
 
-def _from_1(configuration: dict[str, Any]) -> None:
-    data = configuration.get("data")
+def _from_1(settings: dict[str, Any]) -> None:
+    data = settings.get("data")
     if isinstance(data, dict) and data.get("source") == "fractals" and "class_colour" not in data:
         data["fractals"] = "of an earlier version, which are rendered no more"  # no option has this name: refused
 
@@ -50,7 +50,7 @@ def _from_1(configuration: dict[str, Any]) -> None:
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], None]] = {1: _from_1}
 
 
-def migrated(configuration: dict[str, Any], version: Any, file: Path) -> dict[str, Any]:
+def migrated(settings: dict[str, Any], version: Any, file: Path) -> dict[str, Any]:
     """A configuration as this version has it. An option that it lacks was not there yet and means its default.
 
     Raises UserError for one of a later version, and ValueError where `version` is no version.
@@ -59,13 +59,18 @@ def migrated(configuration: dict[str, Any], version: Any, file: Path) -> dict[st
         raise ValueError(f"its version is {version!r:.40}")
     if version > VERSION:
         raise UserError(f"{file}: is of version {version}, this program reads {VERSION} and earlier; use a newer one")
-    made = {key: dict(value) if isinstance(value, dict) else value for key, value in configuration.items()}
+    made = {key: dict(value) if isinstance(value, dict) else value for key, value in settings.items()}
     for number in range(version, VERSION):
         MIGRATIONS[number](made)
     for group, options in dataclasses.asdict(RunConfig()).items():
         if isinstance(options, dict) and isinstance(made.get(group), dict):
             made[group] = {**options, **made[group]}
     return made
+
+
+def configuration(run: RunConfig) -> dict[str, Any]:
+    """The run's configuration as a nested dictionary of plain values."""
+    return dataclasses.asdict(run)
 
 
 def to_yaml(run: RunConfig) -> str:
@@ -79,7 +84,7 @@ def read_configuration(folder: Path) -> dict[str, Any] | None:
     It is as this version has it, whatever version wrote it. Raises UserError where it is damaged or of a later one, or
     where a few bytes of it would unfold into many (YAML's aliases).
     """
-    path = folder / FILE_NAME
+    path = folder / CONFIG_FILE
     try:
         text = read_bytes(path, LARGEST).decode("utf-8")
         depth = 0
@@ -105,13 +110,13 @@ def configuration_of(folder: Path) -> dict[str, Any]:
     """The configuration of a folder that must be a run's; raises UserError where it is none."""
     if not folder.is_dir():
         raise UserError(f"run={folder}: no such folder")
-    configuration = read_configuration(folder)
-    if configuration is None:
-        raise UserError(f"run={folder}: is not a run folder, it has no {FILE_NAME}")
-    return configuration
+    found = read_configuration(folder)
+    if found is None:
+        raise UserError(f"run={folder}: is not a run folder, it has no {CONFIG_FILE}")
+    return found
 
 
-def difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str | None:
+def first_difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str | None:
     """The first setting that makes another result, as "key=old, not new"; None where the results are the same."""
     for key in sorted({*old, *new}):
         path = prefix + key
@@ -119,7 +124,7 @@ def difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> st
             continue
         before, after = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
-            if inner := difference(before, after, path + "."):
+            if inner := first_difference(before, after, path + "."):
                 return inner
         elif before != after:
             return f"{path}={before!s:.80}, not {after!s:.80}"

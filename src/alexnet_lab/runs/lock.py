@@ -19,7 +19,7 @@ from pathlib import Path
 
 from alexnet_lab.core.errors import UserError
 
-FILE_NAME = ".lock"
+LOCK_FILE = ".lock"
 HANDED_DOWN = "ALEXNET_LAB_RUN_LOCK"  # the number of the open file that a job inherits
 PROBE_SECONDS = 0.5  # `holder` holds the lock for an instant to see whether it is free
 LONGEST_DESCRIPTION = 1000
@@ -53,7 +53,7 @@ def take(folder: Path, patience: float = 0.0) -> RunLock | None:
     """
     deadline = time.monotonic() + patience
     while True:
-        descriptor = _open(folder / FILE_NAME)
+        descriptor = _open(folder / LOCK_FILE)
         try:
             if _flock(folder, descriptor, fcntl.LOCK_EX) and _is_file_of(folder, descriptor):
                 lock = RunLock(descriptor)
@@ -101,7 +101,7 @@ def is_rank_zero() -> bool:
 def holder(folder: Path) -> str | None:
     """Who holds a run folder, in words; None where nobody does. Changes nothing."""
     try:
-        descriptor = os.open(folder / FILE_NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(folder / LOCK_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
     try:
@@ -146,6 +146,6 @@ def _flock(folder: Path, descriptor: int, kind: int) -> bool:
 def _is_file_of(folder: Path, descriptor: int) -> bool:
     """Whether the open file is still the folder's: somebody may have removed the folder meanwhile."""
     try:
-        return os.path.samestat(os.fstat(descriptor), (folder / FILE_NAME).lstat())
+        return os.path.samestat(os.fstat(descriptor), (folder / LOCK_FILE).lstat())
     except OSError:
         return False

@@ -11,14 +11,14 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from alexnet_lab.config.options import ModelConfig, RunConfig
+from alexnet_lab.config.options import ModelConfig
 from alexnet_lab.config.parameters import number_of_parameters
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.files import read_json
 from alexnet_lab.runs.config_snapshot import VERSION, migrated
 
 SCHEMA_VERSION = VERSION
-FILE_NAME = "result.json"
+RESULT_FILE = "result.json"
 
 NUMBER = (int, float)
 # What is read from results, by its place in them; numbers are no less than 0.
@@ -42,7 +42,7 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     Raises UserError where the file is damaged, since it was written whole, or says what cannot be; and where it is of
     a later version. Its configuration is as this version has it, whatever version wrote it.
     """
-    path = folder / FILE_NAME
+    path = folder / RESULT_FILE
     try:
         result = read_json(path)
         if not isinstance(result, dict):
@@ -144,8 +144,3 @@ def _parameters(model: dict[str, Any], classes: int) -> int:
     except (OmegaConfBaseException, ArithmeticError, ValueError, TypeError, IndexError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(f"its network cannot be built ({reason:.80})") from None
-
-
-def configuration(run: RunConfig) -> dict[str, Any]:
-    """The run's configuration as a nested dictionary of plain values."""
-    return dataclasses.asdict(run)

@@ -15,9 +15,9 @@ from typing import IO
 
 from alexnet_lab.core import parent_watchdog
 from alexnet_lab.core.errors import PREEMPTED_EXIT_CODE, STOPPED_EXIT_CODE, UserError
-from alexnet_lab.core.files import write_json
 from alexnet_lab.runs.lock import HANDED_DOWN, RunLock
 from alexnet_lab.runs.paths import run_dir
+from alexnet_lab.runs.progress import show_progress
 
 TRAIN = Path(__file__).parents[2] / "train.py"
 OUTPUT = "output.log"
@@ -73,8 +73,7 @@ def start(job: Job, lock: RunLock, threads: int, gpus: list[str]) -> JobProcess:
     environment |= {"PYTHONUNBUFFERED": "1", HANDED_DOWN: str(lock.descriptor), **parent_watchdog.environment()}
     if gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
-    with suppress(OSError):  # on a full disk, the job says what it lacks
-        write_json(job.folder / "progress.json", {"state": "starting"}, durable=False)
+    show_progress(job.folder, {"state": "starting"})
     command = [sys.executable, str(TRAIN), *job.overrides, run_dir(job.folder)]
     with _output(job.folder) as output:
         process = subprocess.Popen(

@@ -13,8 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from alexnet_lab.core.errors import UserError
-from alexnet_lab.core.files import read_json
+from alexnet_lab.runs.progress import read_progress
 
 STYLES = {
     "complete": "green",
@@ -28,8 +27,6 @@ STYLES = {
     "waiting for room": "bold yellow",  # on the disk
     "not started": "dim",
 }
-TEXTS = ("state", "ending")  # of progress.json
-NUMBERS = ("epoch", "epochs", "val_top1_error", "images_per_second", "seconds_left", "attempts")
 FEWEST_JOBS = 4  # lines of them on the smallest screen
 LINE_EVERY_SECONDS = 20.0  # between two reports where there is no terminal
 
@@ -75,25 +72,6 @@ class JobView:
         self.progress |= read_progress(self.folder)
         if self.holder is None:
             self.state = self.progress.get("state", self.state)
-
-
-def read_progress(folder: Path) -> dict[str, Any]:
-    """What a run last said of itself: texts and finite numbers that are no less than 0, and nothing else."""
-    try:
-        news = read_json(folder / "progress.json", largest=2**16)
-    except (OSError, ValueError, UserError):
-        return {}
-    if not isinstance(news, dict):
-        return {}
-    kept: dict[str, Any] = {}
-    for key in TEXTS:
-        if isinstance(text := news.get(key), str):
-            kept[key] = "".join(c for c in text if c.isprintable())[:80]
-    for key in NUMBERS:
-        number = news.get(key)
-        if isinstance(number, (int, float)) and not isinstance(number, bool) and 0 <= number < 1e12:
-            kept[key] = number
-    return kept
 
 
 class Results(Protocol):

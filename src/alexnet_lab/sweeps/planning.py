@@ -14,9 +14,9 @@ from omegaconf import DictConfig
 from alexnet_lab.config.options import RunConfig
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.images_at_hand import at_hand
-from alexnet_lab.runs.config_snapshot import difference, read_configuration
+from alexnet_lab.runs.config_snapshot import configuration, first_difference, read_configuration
 from alexnet_lab.runs.paths import RUNS, job_name, quoted, sweep_name
-from alexnet_lab.runs.result import configuration, read_result
+from alexnet_lab.runs.result import read_result
 from alexnet_lab.runs.same_images import refuse_other_images
 
 MOST_JOBS = 10_000
@@ -107,7 +107,7 @@ def check_same_run(folder: Path, run: RunConfig) -> None:
     """
     result = read_result(folder)
     made_with: Any = read_configuration(folder) if result is None else result["config"]
-    if made_with is not None and (other := difference(made_with, configuration(run))):
+    if made_with is not None and (other := first_difference(made_with, configuration(run))):
         raise UserError(f"{folder}: was made with {other}; choose another sweep=NAME, or remove that folder")
     if result is not None and (now := at_hand(run.data)) is not None:
         refuse_other_images(folder, result.get("images"), now)

@@ -13,15 +13,16 @@ import subprocess
 import sys
 import time
 from collections import Counter, deque
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from alexnet_lab.core.errors import PREEMPTED_EXIT_CODE, STOPPED_EXIT_CODE, Preempted, UserError
-from alexnet_lab.core.files import has_room, write_json
+from alexnet_lab.core.files import has_room
 from alexnet_lab.core.parallel import usable_cores
 from alexnet_lab.core.signals import ASKS_A_SWEEP_TO_END
+from alexnet_lab.runs.checkpoints import has_checkpoint, room_for_checkpoints
 from alexnet_lab.runs.lock import holder, take
+from alexnet_lab.runs.progress import show_progress
 from alexnet_lab.runs.result import read_result
 from alexnet_lab.runs.same_images import check_same_images
 from alexnet_lab.sweeps import job_process
@@ -180,8 +181,7 @@ class Scheduler:
         turn.failures.append(job_process.ending(code))
         turn.view.finish("failed")
         news = {**turn.view.progress, "state": "failed", "ending": turn.failures[-1], "attempts": len(turn.failures)}
-        with suppress(OSError):  # on a full disk, the screen says so
-            write_json(turn.job.folder / "progress.json", news, durable=False)
+        show_progress(turn.job.folder, news)
         if len(turn.failures) <= self.retries and code != STOPPED_EXIT_CODE:
             turn.view.state = "waiting"
             self.waiting.append(turn)
@@ -203,16 +203,6 @@ def visible_gpus() -> list[str]:
     except subprocess.TimeoutExpired:
         raise UserError("nvidia-smi has not answered for 60 s; name the GPUs with CUDA_VISIBLE_DEVICES") from None
     return answer.stdout.split() if answer.returncode == 0 else []
-
-
-def has_checkpoint(folder: Path) -> bool:
-    """Whether a run left something in its folder that it can be continued from."""
-    return any((folder / "checkpoints").glob("*.ckpt"))
-
-
-def room_for_checkpoints(folder: Path) -> int:
-    """Bytes that an interrupted run asks for when it starts again: the most checkpoints that it ever has."""
-    return 4 * max((file.stat().st_size for file in (folder / "checkpoints").glob("*.ckpt")), default=0) + 2**16
 
 
 def _make_folder(folder: Path) -> None:

@@ -13,11 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from alexnet_lab.core.errors import UserError
+from alexnet_lab.runs.checkpoints import has_checkpoint
+from alexnet_lab.runs.config_snapshot import CONFIG_FILE
 from alexnet_lab.runs.lock import holder
 from alexnet_lab.runs.paths import ENSEMBLES, RUNS
+from alexnet_lab.runs.progress import read_progress
 from alexnet_lab.runs.result import read_result
-from alexnet_lab.sweeps.live_view import STYLES, duration, read_progress
-from alexnet_lab.sweeps.scheduler import has_checkpoint
+from alexnet_lab.sweeps.live_view import STYLES, duration
 
 STATES = ("complete", "running", "interrupted", "failed", "damaged", "not started")
 
@@ -29,7 +31,7 @@ class JobStatus:
     name: str
     state: str
     note: str = ""
-    progress: dict[str, Any] = field(default_factory=dict)  # as in live_view.read_progress
+    progress: dict[str, Any] = field(default_factory=dict)  # as in read_progress
 
 
 def sweep_status(folder: Path, names: Sequence[str] = ()) -> list[JobStatus]:
@@ -63,7 +65,7 @@ def job_status(folder: Path) -> JobStatus:
         return JobStatus(folder.name, "running", f"{progress.get('state', 'starting')}, {held_by}", progress)
     if progress.get("state") == "failed":
         return JobStatus(folder.name, "failed", progress.get("ending", ""), progress)
-    begun = has_checkpoint(folder) or (folder / "config.yaml").exists()
+    begun = has_checkpoint(folder) or (folder / CONFIG_FILE).exists()
     return JobStatus(folder.name, "interrupted" if begun else "not started", "", progress)
 
 

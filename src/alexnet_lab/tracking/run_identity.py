@@ -12,8 +12,8 @@ from typing import Any
 from alexnet_lab.config.options import LoggerConfig, RunConfig
 from alexnet_lab.core.environment import commit, hardware, versions
 from alexnet_lab.core.files import write_text
+from alexnet_lab.runs.config_snapshot import configuration
 from alexnet_lab.runs.paths import readable
-from alexnet_lab.runs.result import configuration
 
 ID_FILE = "wandb_run_id"
 # Settings that name folders of this machine, or where its owner fetches from: nobody else's business.

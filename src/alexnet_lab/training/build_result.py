@@ -10,7 +10,9 @@ from torch import nn
 from alexnet_lab.config.options import RunConfig
 from alexnet_lab.core.environment import hardware
 from alexnet_lab.core.epochs import epochs_between
-from alexnet_lab.runs.result import SCHEMA_VERSION, configuration
+from alexnet_lab.runs.config_snapshot import configuration
+from alexnet_lab.runs.metrics import best_epoch
+from alexnet_lab.runs.result import SCHEMA_VERSION
 from alexnet_lab.training.checkpoints import Checkpoints
 from alexnet_lab.training.run_record import RunRecord
 
@@ -30,7 +32,7 @@ def outcome(
     code, threads, devices or versions; versions, commit and hardware are those of the last.
     """
     last = record.history[-1]
-    best = min(range(len(record.history)), key=lambda epoch: record.history[epoch]["val_top1_error"])
+    best = best_epoch([epoch["val_top1_error"] for epoch in record.history])
     return {
         "schema_version": SCHEMA_VERSION,
         "status": "completed",

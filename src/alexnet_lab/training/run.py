@@ -6,7 +6,6 @@ import logging
 import shlex
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import lightning
@@ -21,10 +20,11 @@ from alexnet_lab.core.memory import keep_freed_memory
 from alexnet_lab.data.images_at_hand import at_hand, facts
 from alexnet_lab.data.module import PictureData
 from alexnet_lab.networks.build import build_network
-from alexnet_lab.runs.config_snapshot import VERSION, difference, migrated, to_yaml
+from alexnet_lab.runs.config_snapshot import CONFIG_FILE, VERSION, configuration, first_difference, migrated, to_yaml
 from alexnet_lab.runs.lock import is_rank_zero
 from alexnet_lab.runs.paths import run_dir
-from alexnet_lab.runs.result import FILE_NAME, configuration, read_result
+from alexnet_lab.runs.progress import show_progress
+from alexnet_lab.runs.result import RESULT_FILE, read_result
 from alexnet_lab.runs.same_images import refuse_other_images
 from alexnet_lab.tracking.make_tracker import make_tracker
 from alexnet_lab.tracking.tracker import Tracker
@@ -99,8 +99,8 @@ def _train(
         del begun  # as large as the network
     if is_rank_zero():
         remove_unfinished(folder, checkpoints.folder)
-        write_text(folder / "config.yaml", resolved)
-        write_json(folder / "progress.json", {"state": "preparing"}, durable=False)
+        write_text(folder / CONFIG_FILE, resolved)
+        show_progress(folder, {"state": "preparing"})
 
     keep_freed_memory()
     torch.set_flush_denormal(True)  # numbers below 1e-38 help nobody and make some processors many times slower
@@ -141,11 +141,9 @@ def _train(
         checkpoints.wait()
         record.close()
     if trainer.is_global_zero:
-        write_json(folder / FILE_NAME, outcome(run, network, images, record, checkpoints, trainer, overrides))
+        write_json(folder / RESULT_FILE, outcome(run, network, images, record, checkpoints, trainer, overrides))
         last = record.history[-1]
-        with suppress(OSError):
-            done = {"state": "completed", "val_top1_error": last["val_top1_error"]}
-            write_json(folder / "progress.json", done, durable=False)
+        show_progress(folder, {"state": "completed", "val_top1_error": last["val_top1_error"]})
         log.info(
             "%d checkpoints took %.2f s of training",
             checkpoints.spent["saves"],
@@ -186,5 +184,5 @@ def _say_what_is_next(folder: Path) -> None:
 
 
 def _refuse_if_different(folder: Path, old: dict[str, object], run: RunConfig) -> None:
-    if changed := difference(old, configuration(run)):
+    if changed := first_difference(old, configuration(run)):
         raise UserError(f"{folder}: was made with {changed}; name another sweep or folder, or remove that one")
