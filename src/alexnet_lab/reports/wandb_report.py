@@ -10,6 +10,7 @@ import wandb_workspaces.reports.v2 as wr
 
 from alexnet_lab.claims.experiment import Experiment
 from alexnet_lab.reports import wandb_workspace
+from alexnet_lab.reports.markdown import markdown_table
 
 TITLES = {"top1": "top-1 error %", "top5": "top-5 error %"}
 
@@ -66,7 +67,7 @@ def comparison(rows: list[dict[str, Any]]) -> str:
     head = ["variant", "n"]
     for title in TITLES.values():
         head += [title, "against base", "paper"]
-    lines = ["| " + " | ".join(head) + " |", "|---|" + "--:|" * (len(head) - 1)]
+    table = []
     for row in rows:
         cells = [row["label"], str(row["n"])]
         for metric in TITLES:
@@ -78,17 +79,18 @@ def comparison(rows: list[dict[str, Any]]) -> str:
                 ours or "base",
                 _number(row[f"{metric}_paper_difference"], None, "+"),
             ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        table.append(cells)
+    return "\n".join(markdown_table(head, table, left=("variant",)))
 
 
 def originals(experiment: Experiment) -> str:
     """What the 2012 program itself reached, ten views."""
-    lines = ["| variant | top-1 error % | top-5 error % | run |", "|---|--:|--:|---|"]
-    for variant in experiment.variants.values():
-        if (known := variant.original) is not None:
-            lines.append(f"| {variant.label} | {known.top1} | {known.top5} | {known.source} |")
-    return "\n".join(lines)
+    rows = [
+        [variant.label, str(known.top1), str(known.top5), known.source]
+        for variant in experiment.variants.values()
+        if (known := variant.original) is not None
+    ]
+    return "\n".join(markdown_table(["variant", *TITLES.values(), "run"], rows, left=("variant", "run")))
 
 
 def save_report(report: wr.Report) -> str:
