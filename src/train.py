@@ -3,7 +3,7 @@
 python src/train.py                                   one run on the embedded data
 python src/train.py -m model.lrn=true,false           a sweep
 python src/train.py data=imagenet data.root=DIR model=alexnet trainer=ddp
-python src/train.py --cfg job                         every knob with its value
+python src/train.py --cfg job                         every option with its value
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every option of every group composes into a checked configuration; the schema declares each knob once."""
+"""Every option of every group composes into a checked configuration; the schema declares each option once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def options(group: str) -> list[str]:
     return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
 
 
-def test_every_knob_says_what_it_means() -> None:
+def test_every_option_says_what_it_means() -> None:
     for group in (RunConfig, *(item.default_factory for item in dataclasses.fields(RunConfig))):
         if dataclasses.is_dataclass(group):
             for item in dataclasses.fields(group):

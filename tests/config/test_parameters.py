@@ -1,4 +1,4 @@
-"""The door's arithmetic counts the parameters that the networks have."""
+"""The arithmetic of the preflight check counts the parameters that the networks have."""
 
 from __future__ import annotations
 

@@ -14,5 +14,5 @@ EIGENVALUES = np.array([900.0, 400.0, 100.0])
 EIGENVECTORS = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
 
 
-def augmentation(crop: int = CROP, **knobs: object) -> Augmentation:
-    return Augmentation(crop, MEAN, EIGENVALUES, EIGENVECTORS, seed=5, **knobs)
+def augmentation(crop: int = CROP, **options: object) -> Augmentation:
+    return Augmentation(crop, MEAN, EIGENVALUES, EIGENVECTORS, seed=5, **options)

@@ -243,7 +243,9 @@ def test_colour_noise_has_the_training_pixels_covariance_times_a_hundredth() -> 
 
 
 def test_colour_noise_ends_where_the_recipe_says() -> None:
-    noisy, ending, plain = (augmentation(**knobs) for knobs in ({}, {"color_noise_epochs": 67}, {"color_noise": 0.0}))
+    noisy, ending, plain = (
+        augmentation(**options) for options in ({}, {"color_noise_epochs": 67}, {"color_noise": 0.0})
+    )
     pictures, samples = torch.from_numpy(IMAGES[:4]), torch.arange(4)
     for epoch, other in ((0, noisy), (66, noisy), (67, plain), (90, plain)):
         assert torch.equal(ending(pictures, samples, epoch), other(pictures, samples, epoch))

@@ -91,9 +91,9 @@ def test_pictures_beyond_the_collection_are_refused() -> None:
 def test_the_log_says_which_it_is_and_why(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
-    def said(images: object = IMAGES, device: torch.device = PROCESSOR, **knobs: object) -> str:
+    def said(images: object = IMAGES, device: torch.device = PROCESSOR, **options: object) -> str:
         caplog.clear()
-        assert compiled_views.compiled_views(images, augmentation(**knobs), device, 2) is None
+        assert compiled_views.compiled_views(images, augmentation(**options), device, 2) is None
         return caplog.text.rstrip()
 
     assert said().endswith("by PyTorch's operations: the run is small")

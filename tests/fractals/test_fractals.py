@@ -1,4 +1,4 @@
-"""The embedded collection: the same bytes everywhere, classes that differ, knobs that are checked."""
+"""The embedded collection: the same bytes everywhere, classes that differ, options that are checked."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from continued_runs import outcome, own_signals, tiny, train_until_done  # noqa:
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.reader import PictureReader
 from alexnet_lab.runs import checkpoint_file
-from alexnet_lab.training.failures import StuckLoss
+from alexnet_lab.training.failures import ChanceLevelDetector
 from alexnet_lab.training.module import Classifier
 from alexnet_lab.training.run import train
 
@@ -89,7 +89,7 @@ def test_a_stuck_loss_is_warned_of_once_and_recorded(store_root: Path, tmp_path:
 
 def test_a_run_that_learns_slowly_is_not_warned_of() -> None:
     """From ln(1000), falling by a thousandth of itself in 100 steps; and one that takes off late."""
-    slow, late = StuckLoss(1000, after=2000), StuckLoss(1000, after=2000)
+    slow, late = ChanceLevelDetector(1000, after=2000), ChanceLevelDetector(1000, after=2000)
     noise = torch.Generator().manual_seed(0)
     for step in range(1, 20_000):
         shaken = 0.05 * float(torch.randn((), generator=noise))
@@ -98,7 +98,7 @@ def test_a_run_that_learns_slowly_is_not_warned_of() -> None:
 
 
 def test_a_loss_above_guessing_is_stuck_too() -> None:
-    stuck = StuckLoss(10, after=100)
+    stuck = ChanceLevelDetector(10, after=100)
     said = [stuck.see(step, 2.4) for step in range(1, 101)]
     assert said[:-1] == [None] * 99
     assert "stuck at 2.4000 after 100 steps" in str(said[-1])

@@ -88,7 +88,7 @@ def _speak_utf8() -> None:
 def check_arguments(arguments: list[str]) -> None:
     """Raise UserError for words that no file, log or parser takes: not UTF-8, with control characters, endless.
 
-    And for three of Hydra's own: one unpickles a file, which can run code, one takes the door out of its frame, and
+    And for three of Hydra's own: one unpickles a file, which can run code, one takes the preflight check away, and
     one takes a group away, which would leave a network that is not the preset whose name it has.
     """
     for word in arguments:

@@ -1,4 +1,4 @@
-"""The check at the door: what cannot work is refused before a run folder is made."""
+"""The preflight check: what cannot work is refused before a run folder is made."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CLASSES_IF_UNKNOWN = 1000
 LABELS = {"model": ("name", "architecture"), "optim": ("name",)}  # by which results and tables tell presets apart
 
 
-class DoorCheck(Callback):
+class PreflightCheck(Callback):
     """Hydra calls this before it makes the run folder."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -70,7 +70,7 @@ class OneAtATime(Callback):
 
 @contextmanager
 def _exit_on_errors() -> Iterator[None]:
-    """Hydra goes on after an exception in a callback: a bug of the door would open it."""
+    """Hydra goes on after an exception in a callback: a bug of the check would let everything pass."""
     try:
         with command_line.one_line_errors():
             yield

@@ -1,6 +1,6 @@
-"""The check at the door: what cannot work is refused in one line, before anything is written.
+"""Values and combinations: what cannot work is refused in one line, before anything is written.
 
-Ranges come from config.py's declarations; the combinations that cannot work are here. Loads neither torch
+Ranges come from the declarations in options.py; the combinations that cannot work are here. Loads neither torch
 nor Lightning.
 """
 
@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from alexnet_lab.config.geometry import feature_map_sizes, scaled_kernels, stem_edges
 from alexnet_lab.config.options import (
     ARCHITECTURES,
-    COMMON_KNOBS,
+    COMMON_OPTIONS,
     ENSEMBLES,
     SINGLE,
     DataConfig,
@@ -33,7 +33,7 @@ SMALLEST_INPUT = {"lenet5": 12, "cifar10_net": 8}  # pixels; torchvision's netwo
 
 
 class UnknownKeyError(UserError):
-    """A key that no knob has; its message is the key."""
+    """A key that no option has; its message is the key."""
 
 
 def typed(config: DictConfig) -> RunConfig:
@@ -159,13 +159,13 @@ def _check_alexnet(model: ModelConfig) -> None:
 
 
 def _check_neighbour(run: RunConfig) -> None:
-    """A knob that the chosen network does not have would otherwise be ignored without a word."""
+    """An option that the chosen network does not have would otherwise be ignored without a word."""
     model, defaults = run.model, ModelConfig()
-    known = (*COMMON_KNOBS, *(ARCHITECTURES[model.architecture] or ()))
+    known = (*COMMON_OPTIONS, *(ARCHITECTURES[model.architecture] or ()))
     for item in dataclasses.fields(model):
         value = getattr(model, item.name)
         if item.name not in known and value != getattr(defaults, item.name):
-            raise UserError(f"model.{item.name}={value!s}: {model.architecture} has no such knob; AlexNet has")
+            raise UserError(f"model.{item.name}={value!s}: {model.architecture} has no such option; AlexNet has")
     smallest = SMALLEST_INPUT.get(model.architecture, 32)
     if model.input_size < smallest:
         raise UserError(
@@ -219,7 +219,7 @@ def _check_collection(data: DataConfig) -> None:
 
 
 def _check_selection(data: DataConfig) -> None:
-    """A knob that the source does not have would otherwise be ignored without a word."""
+    """An option that the source does not have would otherwise be ignored without a word."""
     for key, sources in (
         ("classes", OF_FILES),
         ("train_fraction", (*OF_FILES, "fashion_mnist")),

@@ -1,4 +1,4 @@
-"""How many parameters a network has: arithmetic alone, for the door and the reader of results, which load no torch."""
+"""How many parameters a network has: arithmetic alone, for those who load no torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NEIGHBOURS = {
 
 
 def number_of_parameters(model: ModelConfig, num_classes: int) -> int:
-    """The parameters of the network that `training.build` makes of this configuration.
+    """The parameters of the network that `networks.build` makes of this configuration.
 
     Raises ValueError where its geometry cannot work.
     """

@@ -25,7 +25,7 @@ def follow_parent() -> None:
     """
     parent = os.environ.pop(PARENT, "")
     if parent.isdigit():
-        threading.Thread(target=_watch, args=(int(parent),), name="lifeline", daemon=True).start()
+        threading.Thread(target=_watch, args=(int(parent),), name="parent-watchdog", daemon=True).start()
 
 
 def _watch(parent: int) -> None:

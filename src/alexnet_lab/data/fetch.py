@@ -25,7 +25,7 @@ from alexnet_lab.core.time_limit import within
 
 ATTEMPTS = 5
 SECONDS_WITHOUT_A_BYTE = 30.0
-SECONDS_TO_ANSWER = 4.0  # at the door
+SECONDS_TO_ANSWER = 4.0  # in the preflight check
 _PIECE = 2**20
 
 

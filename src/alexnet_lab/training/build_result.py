@@ -17,7 +17,7 @@ from alexnet_lab.training.checkpoints import Checkpoints
 from alexnet_lab.training.run_record import RunRecord
 
 
-def outcome(
+def build_result(
     run: RunConfig,
     network: nn.Module,
     images: dict[str, Any],

@@ -1,4 +1,4 @@
-"""Trouble in training, found and said in one line with what helps."""
+"""Failures of training, found and said in one line with what helps."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from alexnet_lab.training.ranks import Ranks
 
 log = logging.getLogger(__name__)
 
-STUCK_MARGIN = 0.005  # how much better than guessing, as a fraction of its loss, a loss must be
+CHANCE_MARGIN = 0.005  # how much better than guessing, as a fraction of its loss, a loss must be
 
 
 @contextmanager
-def one_line_troubles(run: RunConfig, ranks: Ranks, command: str) -> Iterator[None]:
+def one_line_failures(run: RunConfig, ranks: Ranks, command: str) -> Iterator[None]:
     """Turn what may happen to a run that is not its fault into UserError, or Preempted where room alone is missing.
 
     command: what continues the run.
@@ -58,7 +58,7 @@ def _out_of_memory(run: RunConfig, ranks: Ranks) -> str:
     return f"out of memory with optim.batch_size={batch}{share}: {', '.join(advice)}; input_size and width help too"
 
 
-class StuckLoss:
+class ChanceLevelDetector:
     """Finds a loss that stays where guessing would be, ln(classes): the classic failure of this network.
 
     `after`: how many steps it is given. From then on the mean of the losses seen in the last half of them must lie
@@ -75,7 +75,7 @@ class StuckLoss:
         while self.losses[0][0] <= step - self.after // 2:
             self.losses.popleft()
         mean = sum(loss for _, loss in self.losses) / len(self.losses)
-        if step < self.after or mean < self.guessing * (1 - STUCK_MARGIN):
+        if step < self.after or mean < self.guessing * (1 - CHANCE_MARGIN):
             return None
         return (
             f"the loss is stuck at {mean:.4f} after {step} steps, where guessing has {self.guessing:.4f} "

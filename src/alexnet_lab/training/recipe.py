@@ -40,7 +40,7 @@ def _conv1_is_apart(recipe: OptimizationConfig) -> bool:
     return bool(recipe.conv1_milestones) or recipe.freeze_conv1_at < 1.0
 
 
-def set_exceptions(optimizer: SGD, recipe: OptimizationConfig, step: int, steps: int) -> None:
+def apply_group_lr_overrides(optimizer: SGD, recipe: OptimizationConfig, step: int, steps: int) -> None:
     """Set the rates that do not follow the schedule alone, before optimizer step `step` (from 0) of `steps`.
 
     They are derived from the weights' (the first group's), which the schedule sets, so that nothing has to be

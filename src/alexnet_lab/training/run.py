@@ -28,10 +28,10 @@ from alexnet_lab.runs.result import RESULT_FILE, read_result
 from alexnet_lab.runs.same_images import refuse_other_images
 from alexnet_lab.tracking.make_tracker import make_tracker
 from alexnet_lab.tracking.tracker import Tracker
-from alexnet_lab.training.build_result import outcome
+from alexnet_lab.training.build_result import build_result
 from alexnet_lab.training.checkpoints import Checkpoints
 from alexnet_lab.training.continuation import Continuation
-from alexnet_lab.training.failures import StuckLoss, one_line_troubles
+from alexnet_lab.training.failures import ChanceLevelDetector, one_line_failures
 from alexnet_lab.training.module import Classifier
 from alexnet_lab.training.preemption import Preemption
 from alexnet_lab.training.ranks import Ranks
@@ -65,7 +65,7 @@ def train(run: RunConfig, folder: Path, overrides: list[str]) -> None:
     ranks = Ranks(folder, run.trainer.collective_timeout)
     tracker = make_tracker(run, folder, preemption.stop)
     try:
-        with one_line_troubles(run, ranks, command):
+        with one_line_failures(run, ranks, command):
             _train(run, folder, overrides, command, preemption, ranks, tracker, started)
     except (UserError, Preempted) as error:
         to_log_file(str(error))
@@ -116,8 +116,8 @@ def _train(
     classifier = Classifier(
         network, augmentation, run.optim, data.num_classes, run.model.input_size, run.seed, ranks, data.mixup()
     )
-    stuck = StuckLoss(data.num_classes, run.trainer.stuck_after or 400 + 4 * data.num_classes)
-    record = RunRecord(folder, run.trainer.log_every_n_steps, data.batch_size, started, stuck)
+    chance_level = ChanceLevelDetector(data.num_classes, run.trainer.stuck_after or 400 + 4 * data.num_classes)
+    record = RunRecord(folder, run.trainer.log_every_n_steps, data.batch_size, started, chance_level)
     checkpoints.sync_first = record.sync
     kept = {
         "version": VERSION,
@@ -141,7 +141,7 @@ def _train(
         checkpoints.wait()
         record.close()
     if trainer.is_global_zero:
-        write_json(folder / RESULT_FILE, outcome(run, network, images, record, checkpoints, trainer, overrides))
+        write_json(folder / RESULT_FILE, build_result(run, network, images, record, checkpoints, trainer, overrides))
         last = record.history[-1]
         show_progress(folder, {"state": "completed", "val_top1_error": last["val_top1_error"]})
         log.info(

@@ -18,7 +18,7 @@ from alexnet_lab.core.epochs import epochs_between, steps_an_epoch, validated
 from alexnet_lab.core.growing_file import GrowingFile
 from alexnet_lab.runs.metrics import METRICS_FILE, row_text, rows_so_far, values_of_step
 from alexnet_lab.runs.progress import show_progress
-from alexnet_lab.training.failures import StuckLoss, diverged
+from alexnet_lab.training.failures import ChanceLevelDetector, diverged
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,11 @@ class RunRecord(Callback):
     progress.json, at most once a second, is for whoever watches.
     """
 
-    def __init__(self, folder: Path, every: int, batch_size: int, started: float, stuck: StuckLoss) -> None:
-        self.folder, self.every, self.batch_size, self.stuck = folder, every, batch_size, stuck
+    def __init__(
+        self, folder: Path, every: int, batch_size: int, started: float, chance_level: ChanceLevelDetector
+    ) -> None:
+        self.folder, self.every, self.batch_size = folder, every, batch_size
+        self.chance_level = chance_level
         self.warnings: list[str] = []
         self.parts: list[dict[str, Any]] = []  # what computed which steps: environment.part from step from_step on
         self.tell: Callable[[dict[str, float]], None] = lambda row: None  # who else hears of each row
@@ -67,7 +70,7 @@ class RunRecord(Callback):
             "fit_seconds": self._fit_seconds(),
             "warnings": list(self.warnings),
             "parts": [dict(part) for part in self.parts],
-            "losses": [list(seen) for seen in self.stuck.losses],
+            "losses": [list(seen) for seen in self.chance_level.losses],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -76,7 +79,7 @@ class RunRecord(Callback):
         self.earlier_seconds, self.earlier_fit_seconds = state["wall_seconds"], state["fit_seconds"]
         self.warnings = state["warnings"]
         self.parts = state.get("parts", [{"from_step": 0, **environment.UNKNOWN_PART}])  # versions before 2 kept none
-        self.stuck.losses.extend((step, loss) for step, loss in state["losses"])
+        self.chance_level.losses.extend((step, loss) for step, loss in state["losses"])
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self.fit_started = self._tick = time.monotonic()
@@ -168,7 +171,7 @@ class RunRecord(Callback):
             self._file.sync()
 
     def _warn_if_stuck(self, step: int, loss: float) -> None:
-        if not self.warnings and (warning := self.stuck.see(step, loss)):
+        if not self.warnings and (warning := self.chance_level.see(step, loss)):
             self.warnings.append(warning)
             if self._file is not None:
                 log.warning(warning)

@@ -22,19 +22,19 @@ CONF = Path(__file__).parents[3] / "conf"
 
 
 @dataclass(frozen=True)
-class ForeignWeights:
+class ExternalWeights:
     """Weights and biases of conv1 to fc8 as another program keeps them, and what it feeds them.
 
     tensors: (name in the file, tensor), each layer's weights before its biases.
     That program's input is (RGB on 0..255 - pixel_mean) / pixel_deviation.
-    knobs: what the file itself says about the network, over the preset of conf/model/.
+    options: what the file itself says about the network, over the preset of conf/model/.
     """
 
     preset: str
     tensors: Sequence[tuple[str, Tensor]]
     pixel_mean: tuple[float, float, float]
     pixel_deviation: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    knobs: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def preset(name: str) -> ModelConfig:
@@ -46,24 +46,24 @@ def preset(name: str) -> ModelConfig:
     return model
 
 
-def adopt(foreign: ForeignWeights, file: Path) -> TrainedNetwork:
+def adopt(external: ExternalWeights, file: Path) -> TrainedNetwork:
     """The same function as one of our networks, whose input is not divided by the pixels' deviation.
 
     Raises UserError for tensors of other shapes or types, and for numbers that are not finite.
     """
-    model = checked_model(dataclasses.asdict(preset(foreign.preset)) | dict(foreign.knobs), file)
-    last_name, last = foreign.tensors[-1]
+    model = checked_model(dataclasses.asdict(preset(external.preset)) | dict(external.options), file)
+    last_name, last = external.tensors[-1]
     if last.dim() != 1 or not len(last):
         raise UserError(f"{file}: {last_name} has shape {tuple(last.shape)}, and must hold one number a class")
     expected = shapes_alone(model, len(last), file).state_dict()
     tensors, names = {}, {}
-    for own, (name, tensor) in zip(expected, foreign.tensors, strict=True):
+    for own, (name, tensor) in zip(expected, external.tensors, strict=True):
         tensors[own], names[own] = tensor, name
         check_shape(tensor, expected[own].shape, name, model.name, file)
 
     # Divide conv1's weights instead of the pixels. Its zero padding stays right: 0 is the mean pixel in both.
     first = next(iter(expected))
-    divisor = torch.tensor(foreign.pixel_deviation, dtype=torch.float64) * model.pixel_scale
+    divisor = torch.tensor(external.pixel_deviation, dtype=torch.float64) * model.pixel_scale
     tensors[first] = tensors[first].double() / divisor[:, None, None]
     network = assemble(model, len(last), tensors, file, names)
-    return TrainedNetwork(network, model, len(last), torch.tensor(foreign.pixel_mean, dtype=torch.float32))
+    return TrainedNetwork(network, model, len(last), torch.tensor(external.pixel_mean, dtype=torch.float32))
