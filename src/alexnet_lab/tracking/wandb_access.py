@@ -78,4 +78,5 @@ def answers(server: str) -> str | None:
             return "no answer from the server"
         return None
 
-    return within(PROBE_SECONDS, ask, late="no answer from the server")
+    late: str | None = "no answer from the server"
+    return within(PROBE_SECONDS, ask, late)
