@@ -19,7 +19,7 @@ from alexnet_lab.core.errors import UserError
 from alexnet_lab.networks.build import build_network
 from alexnet_lab.runs import paths
 
-CONF = Path(__file__).parents[1] / "conf"
+CONF = Path(__file__).parents[2] / "conf"
 
 
 def composed(*overrides: str) -> RunConfig:

@@ -79,7 +79,7 @@ def test_after_a_class_was_renamed_the_run_keeps_its_names_and_its_mean(tmp_path
 
 
 def test_a_run_on_fractals_that_are_rendered_no_more_says_so() -> None:
-    of_version_1 = Path(__file__).parents[1] / "training" / "run_of_version_1"
+    of_version_1 = Path(__file__).parents[1] / "runs" / "run_of_version_1"
     with pytest.raises(UserError, match="its images, fractals of an earlier version, are rendered no more"):
         load_members([of_version_1], "last", {})
 
