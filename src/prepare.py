@@ -2,7 +2,8 @@
 
 python src/prepare.py data=imagenet data.root=DIR     shorter side to 256 pixels, centre crop, RGB; goes on after a kill
 python src/prepare.py data=folder data.root=DIR model=mini              for another model: another size
-python src/prepare.py verify data=imagenet data.root=DIR                every byte of that store against its checksum
+python src/prepare.py verify data=imagenet data.root=DIR                every byte of that store against its checksum,
+                                                                        and whether the collection has changed since
 python src/prepare.py verify                                            of every store in datasets/
 python src/prepare.py verify-archives data=imagenet data.root=DIR       published archives against published checksums
 """

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from alexnet_lab.data.store import manifest_checksum
 from conftest import Program
 
 
@@ -30,6 +31,8 @@ def only_store(tmp_path: Path) -> Path:
 
 def test_prepare_verify_and_change(program: Program, pictures: Path, tmp_path: Path) -> None:
     asked = ("data=folder", f"data.root={pictures}", "data.image_size=32")
+    shutil.copytree(pictures / "dark", pictures / "dark" / "@eaDir")
+    (pictures / "dark" / "notes.txt").touch()
     done = program("prepare.py", *asked)
     assert done.returncode == 0, done.stderr
     assert "12 training and 4 validation pictures" in done.stderr
@@ -38,6 +41,9 @@ def test_prepare_verify_and_change(program: Program, pictures: Path, tmp_path: P
     assert done.stdout.startswith(
         f"datasets/{store.name}: 12 training and 4 validation pictures of 32 pixels, 2 classes"
     )
+    passed_over = "hidden or system files and folders: 1 (@eaDir); files that are no images: 1 (.txt)"
+    assert f"Passed over, {passed_over}\n" in done.stderr
+    assert done.stdout.endswith(f"\nPassed over, {passed_over}\n")
     assert np.load(store / "train_images.npy").shape == (12, 32, 32, 3)  # one line is all that a reader needs
     manifest = json.loads((store / "manifest.json").read_text())
     assert manifest["settings"]["root"] == str(pictures)
@@ -58,13 +64,41 @@ def test_prepare_verify_and_change(program: Program, pictures: Path, tmp_path: P
         shutil.rmtree(store.with_name(name))
 
     Image.new("RGB", (50, 40)).save(pictures / "dark" / "new.png")
-    refused = program("train.py", *asked, "model.input_size=32", "trainer.max_epochs=1", "optim.batch_size=4")
+    train = ("train.py", "model.input_size=32", "trainer.max_epochs=1", "optim.batch_size=4")
+    refused = program(*train, *asked)
     assert refused.returncode == 2
     assert "it holds 17 files, not 16" in refused.stderr.splitlines()[-1]
     anew = program("prepare.py", *asked)
     assert anew.returncode == 0, anew.stderr
     assert "preparing it anew" in anew.stderr
     assert np.load(only_store(tmp_path) / "train_labels.npy").tolist() == [0] * 7 + [1] * 6
+
+    (pictures / "dark" / "new.png").rename(pictures / "light" / "new.png")
+    said = "has changed (a file was moved, renamed or rewritten) since"
+    for command in (("prepare.py", "verify"), train):
+        refused = program(*command, *asked)
+        assert refused.returncode == 2
+        assert said in refused.stderr.splitlines()[-1]
+    anew = program("prepare.py", *asked)
+    assert anew.returncode == 0, anew.stderr
+    assert f"{said} it was prepared: preparing it anew" in anew.stderr
+    assert np.load(only_store(tmp_path) / "train_labels.npy").tolist() == [0] * 6 + [1] * 7
+    assert program("prepare.py", "verify", *asked).returncode == 0
+
+
+def test_a_store_of_an_earlier_version_is_prepared_anew(program: Program, pictures: Path, tmp_path: Path) -> None:
+    asked = ("data=folder", f"data.root={pictures}", "data.image_size=32")
+    assert program("prepare.py", *asked).returncode == 0
+    file = only_store(tmp_path) / "manifest.json"
+    manifest = json.loads(file.read_text())
+    del manifest["manifest_sha256"]
+    manifest["found"] = {"files": 16, "bytes": 1600, "newest": 10**18, "folders": "0123456789abcdef", "words": {}}
+    file.write_text(json.dumps({**manifest, "manifest_sha256": manifest_checksum(manifest)}))
+    refused = program("prepare.py", "verify", *asked)
+    assert refused.returncode == 2
+    assert "may have changed (an earlier version of this program kept no list of its files)" in refused.stderr
+    assert program("prepare.py", *asked).returncode == 0
+    assert program("prepare.py", "verify", *asked).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -124,7 +158,7 @@ def test_a_collection_that_is_refused_leaves_nothing(program: Program, tmp_path:
         (tmp_path / "pictures" / name / "notes.txt").write_text("no picture")
     refused = program("prepare.py", "data=folder", "data.root=pictures")
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1), refused.stderr
-    assert "pictures/cat: holds no pictures" in refused.stderr
+    assert "class cat: has no pictures in train" in refused.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
 
 

@@ -106,7 +106,7 @@ def extracted_with_archived_kit(root: Path) -> None:
     write(root, {"ILSVRC2012_devkit_t12.tar.gz": tar_of(devkit_contents(), "w:gz")})
 
 
-def tree(root: Path) -> None:
+def train_val(root: Path) -> None:
     """With the validation pictures sorted into folders too, as many people do."""
     train = {f"train/{wnid}/{name}": file for wnid, files in train_pictures().items() for name, file in files.items()}
     write(root, train | {f"val/{val_wnids()[name]}/{name}": file for name, file in val_pictures().items()})
@@ -125,6 +125,17 @@ def kaggle(root: Path) -> None:
         for name, wnid in reversed(val_wnids().items()):
             table.writerow([Path(name).stem, f"{wnid} 1 2 30 40 {wnid} 5 6 7 8 "])
     (root / "LOC_synset_mapping.txt").write_text("".join(f"{wnid} {words}\n" for wnid, words in sorted(WORDS.items())))
+
+
+def tiny_imagenet(root: Path) -> None:
+    """As Tiny ImageNet: each class's images in a folder of their own, and tables of boxes beside."""
+    for wnid, files in train_pictures().items():
+        write(root / "train" / wnid / "images", files)
+        (root / "train" / wnid / f"{wnid}_boxes.txt").write_text("a_0.JPEG\t0\t0\t62\t62\n")
+    write(root / "val" / "images", val_pictures())
+    annotations = [f"{name}\t{wnid}\t0\t32\t44\t62\n" for name, wnid in val_wnids().items()]
+    (root / "val" / "val_annotations.txt").write_text("".join(annotations))
+    (root / "words.txt").write_text("n01440764\ttench, Tinca tinca\nn00001740\tentity\n")
 
 
 def parquet(root: Path) -> None:
@@ -163,7 +174,8 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "archives": archives,
     "extracted": extracted,
     "extracted_with_archived_kit": extracted_with_archived_kit,
-    "tree": tree,
+    "train_val": train_val,
     "kaggle": kaggle,
     "parquet": parquet,
+    "tiny_imagenet": tiny_imagenet,
 }

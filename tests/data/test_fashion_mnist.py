@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 from pathlib import Path
 
 import numpy as np
@@ -71,16 +70,6 @@ def test_what_is_not_there_is_fetched(tmp_path: Path, monkeypatch: pytest.Monkey
     assert store.images("train").shape == (40, 32, 32, 3)
     assert sorted(file.name for file in (tmp_path / "down").glob("*.gz")) == sorted(published)
     assert all(f"{name}.gz" in ARCHIVES for names in FILES.values() for name in names)
-
-
-def test_changed_files_are_noticed(tmp_path: Path) -> None:
-    files = small_files()
-    source = FashionMnistSource(lay(tmp_path / "root", files), 28)
-    facts = source.facts()
-    assert source.change(facts) is None
-    name = "train-labels-idx1-ubyte"
-    os.utime(tmp_path / "root" / name, (1, 1))
-    assert source.change(facts) == f"{name} changed"
 
 
 WRONG = {

@@ -22,13 +22,13 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from alexnet_lab.data import store_writer
-from alexnet_lab.data.layouts.tree import TreeLayout
+from alexnet_lab.data.layouts.detect import find_layout
 from alexnet_lab.data.picture_source import PictureSource
 from alexnet_lab.data.prepare import prepare_store
 
 store_writer.SECONDS_BETWEEN_SYNCS = 0.05
 root, stores, packing = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-print(prepare_store(stores, PictureSource(lambda: TreeLayout(root), root, 48, processes=2), packing, max_bad=0.1).path)
+print(prepare_store(stores, PictureSource(lambda: find_layout(root), root, 48, processes=2), packing, max_bad=0.1).path)
 """
 
 

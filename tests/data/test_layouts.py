@@ -52,7 +52,7 @@ def test_every_layout_gives_the_same_pictures_and_labels(tmp_path: Path, layout:
 
 def test_layouts_of_named_files_give_them_in_the_same_order(tmp_path: Path) -> None:
     stores = []
-    for layout in ("archives", "extracted", "tree", "kaggle"):
+    for layout in ("archives", "extracted", "train_val", "kaggle"):
         made_collections.MAKERS[layout](tmp_path / layout)
         stores.append(prepared(tmp_path / layout))
     for store in stores[1:]:
@@ -75,23 +75,6 @@ def test_two_classes_by_name_or_in_words(tmp_path: Path, layout: str) -> None:
     mistyped = PictureSource(lambda: find_layout(tmp_path / "made"), tmp_path, SIDE, Selection(("tenhc", "n03792782")))
     with pytest.raises(UserError, match=r"no class tenhc; the nearest are n01440764 \(tench\)"):
         assert mistyped.class_names
-
-
-def test_tiny_imagenet(tmp_path: Path) -> None:
-    annotations = []
-    for wnid, files in made_collections.train_pictures().items():
-        made_collections.write(tmp_path / "tiny" / "train" / wnid / "images", files)
-        (tmp_path / "tiny" / "train" / wnid / f"{wnid}_boxes.txt").write_text("a_0.JPEG\t0\t0\t62\t62\n")
-    for name, file in made_collections.val_pictures().items():
-        made_collections.write(tmp_path / "tiny" / "val" / "images", {name: file})
-        annotations.append(f"{name}\t{made_collections.val_wnids()[name]}\t0\t32\t44\t62\n")
-    (tmp_path / "tiny" / "val" / "val_annotations.txt").write_text("".join(annotations))
-    (tmp_path / "tiny" / "words.txt").write_text("n01440764\ttench, Tinca tinca\nn00001740\tentity\n")
-    assert detect(tmp_path / "tiny") == "tiny_imagenet"
-    made_collections.tree(tmp_path / "tree")
-    store, expected = prepared(tmp_path / "tiny"), prepared(tmp_path / "tree")
-    for split in ("train", "val"):
-        assert contents(store, split) == contents(expected, split)
 
 
 def test_members_of_archives_are_never_paths(tmp_path: Path) -> None:
@@ -194,7 +177,54 @@ def test_parquet_without_names_of_classes(tmp_path: Path) -> None:
 
 
 def test_a_layout_can_be_named(tmp_path: Path) -> None:
-    made_collections.tree(tmp_path)
-    assert find_layout(tmp_path, "tree").listing().class_names == sorted(made_collections.WORDS)
+    made_collections.train_val(tmp_path)
+    assert find_layout(tmp_path, "train_val").listing().class_names == sorted(made_collections.WORDS)
     with pytest.raises(UserError, match=r"lacks LOC_val_solution\.csv"):
         find_layout(tmp_path, "kaggle")
+
+
+@pytest.mark.parametrize(
+    ("label", "said"),
+    [
+        (10**9, "row 3 (the first is 0) has the label 1000000000; the class numbers are 0 to 5"),
+        (2**63 - 1, "row 3 (the first is 0) has the label 9223372036854775807"),
+        (6, "row 3 (the first is 0) has the label 6"),
+        (-1, "row 3 (the first is 0) has the label -1"),
+        (None, "row 3 (the first is 0) has the label None"),
+    ],
+)
+def test_a_label_that_is_no_class_number(tmp_path: Path, label: int | None, said: str) -> None:
+    rows = [{"bytes": made_collections.picture(index), "path": None} for index in range(3)] + [
+        {"bytes": b"", "path": ""}
+    ]
+    parquet_of({"image": rows[:2], "label": [0, 1]}, tmp_path / "train-00000-of-00002.parquet")
+    parquet_of({"image": rows, "label": [0, 1, 0, label]}, tmp_path / "train-00001-of-00002.parquet")
+    with pytest.raises(UserError) as refused:
+        find_layout(tmp_path).listing()
+    assert f"train-00001-of-00002.parquet: {said}" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("labels", "kind"), [([0.0, 1.0], "double"), (["0", "1"], "string"), ([None, None], "null")])
+def test_labels_that_are_no_numbers(tmp_path: Path, labels: list[object], kind: str) -> None:
+    rows = [{"bytes": made_collections.picture(index), "path": None} for index in range(2)]
+    parquet_of({"image": rows, "label": labels}, tmp_path / "train-00000-of-00001.parquet")
+    with pytest.raises(UserError, match=rf"train-00000-of-00001\.parquet: its labels are {kind}"):
+        find_layout(tmp_path).listing()
+
+
+def test_a_label_beyond_the_names_of_the_classes(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    made_collections.parquet(tmp_path)
+    shard = tmp_path / "data" / "train-00001-of-00002.parquet"
+    table = pyarrow.parquet.read_table(shard)
+    beyond = table.set_column(1, table.schema.field("label"), pa.array([*table["label"].to_pylist()[:-1], 3]))
+    pyarrow.parquet.write_table(beyond, shard)
+    with pytest.raises(UserError, match=r"train-00001-of-00002\.parquet: row 4 .* has the label 3; .* are 0 to 2"):
+        find_layout(tmp_path).listing()
+    names = table.replace_schema_metadata({"huggingface": '{"info": {"features": {"label": {"names": ["x", "y"]}}}}'})
+    pyarrow.parquet.write_table(names, shard)
+    with pytest.raises(UserError, match=r"train-00001-of-00002\.parquet: names other classes than train-00000-of-0000"):
+        find_layout(tmp_path).listing()

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from alexnet_lab.data.layouts.tree import TreeLayout
+from alexnet_lab.data.layouts.detect import find_layout
 from alexnet_lab.data.picture_source import PictureSource
 from alexnet_lab.data.prepare import prepare_store
 from alexnet_lab.data.store_checks import verify_store
@@ -135,7 +135,7 @@ def test_mutated_pictures(tmp_path: Path) -> None:
         (tmp_path / "pictures" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "pictures" / name).write_bytes(content)
     root = tmp_path / "pictures"
-    source = PictureSource(lambda: TreeLayout(root), root, SIDE, seconds_a_picture=10)
+    source = PictureSource(lambda: find_layout(root), root, SIDE, seconds_a_picture=10)
     store = prepare_store(tmp_path / "stores", source, max_bad=1.0)
     verify_store(store.path)
     with (store.path / "quarantine.csv").open(newline="", encoding="utf-8") as file:

@@ -69,6 +69,14 @@ def test_results_of_other_images_are_taken_neither_for_complete_nor_into_a_table
     check_same_run(folders[0], leaves)
     trained(leaves, folders[0])
 
+    ash, elm = (tmp_path / "leaves" / "train" / name for name in ("ash", "elm"))
+    (ash / "0.png").rename(elm / "another.png")  # and is not prepared anew
+    for take in (lambda: check_same_run(folders[0], leaves), lambda: trained(leaves, folders[0])):
+        with pytest.raises(UserError, match=r"has changed \(a file was moved, .* prepare them anew"):
+            take()
+    (elm / "another.png").rename(ash / "0.png")
+    check_same_run(folders[0], leaves)
+
     without_some(leaves)
     for take in (lambda: check_same_run(folders[0], leaves), lambda: trained(leaves, folders[0])):
         with pytest.raises(UserError, match="was trained on other images"):

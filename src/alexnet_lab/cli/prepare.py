@@ -10,9 +10,9 @@ from alexnet_lab.config.options import DataConfig
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.progress import ByteProgress
 from alexnet_lab.core.signals import stop_when_asked
-from alexnet_lab.data.prepare import discard_changed, prepare_store, store_path
+from alexnet_lab.data.prepare import check_unchanged, discard_changed, prepare_store, store_path
 from alexnet_lab.data.sources import check_at_hand, make_source
-from alexnet_lab.data.store import Store, StoreError
+from alexnet_lab.data.store import Store
 from alexnet_lab.data.store_checks import verify_store
 
 
@@ -23,30 +23,36 @@ def prepare(data: DataConfig) -> None:
     if change := discard_changed(directory, source, data.packing):
         print(f"{change} since it was prepared: preparing it anew", file=sys.stderr)
     check_at_hand(data, source)
-    print(_summary(prepare_store(directory, source, data.packing, data.max_bad)))
+    store = prepare_store(directory, source, data.packing, data.max_bad)
+    print(_summary(store))
+    if passed_over := store.manifest["found"].get("passed_over"):
+        print(f"Passed over, {passed_over}")
 
 
 def verify(data: DataConfig) -> None:
-    """Read the store of the collection that is named, or, where none is, all stores."""
-    directory = Path(data.store_root)
+    """Read the store of the collection that is named, and look whether that has changed since; or read all stores."""
+    directory, source = Path(data.store_root), None
     if data.root is None and not any(argument.startswith("data=") for argument in sys.argv[1:]):
         paths = sorted(manifest.parent for manifest in directory.glob("*/manifest.json"))
         if not paths:
             raise UserError(f"{directory}: holds no prepared data")
     else:
-        paths = [store_path(directory, make_source(data), data.packing)]
-    damaged: list[str] = []
+        source = make_source(data)
+        paths = [store_path(directory, source, data.packing)]
+    wrong: list[str] = []
     for path in paths:
         total = sum(file.stat().st_size for file in path.glob("*"))
         try:
             with ByteProgress(f"Verifying {path.name}", total) as progress:
-                verify_store(path, progress.advance)
-        except StoreError as error:
-            damaged.append(str(error))
+                store = verify_store(path, progress.advance)
+            if source is not None:
+                check_unchanged(store, source, every_file=True)
+        except UserError as error:
+            wrong.append(str(error))
         else:
             print(f"{path}: every byte is as it was written, {total / 1e9:.2f} GB")
-    if damaged:
-        raise UserError("; ".join(damaged))
+    if wrong:
+        raise UserError("; ".join(wrong))
 
 
 def verify_archives(data: DataConfig) -> None:

@@ -173,7 +173,7 @@ class DataConfig:
     layout: str = option(
         "auto",
         "how a collection of files lies in its folder (docs/data.md); auto: as is found",
-        choices=("auto", "archives", "parquet", "kaggle", "tiny_imagenet", "extracted", "tree"),
+        choices=("auto", "archives", "parquet", "kaggle", "tiny_imagenet", "extracted", "train_val", "tree"),
     )
     url: str | None = option(None, "address of a folder to fetch published archives from, instead of their publishers'")
     classes: list[str] = option([], "classes to take, by name or in words; []: all (collections of picture files)")
@@ -192,22 +192,22 @@ class DataConfig:
     split_seed: int = option(0, "which pictures train_fraction and val_fraction take", minimum=0, maximum=2**31)
     store_root: str = option("datasets", "folder in which prepared collections are kept")
     image_size: int = option(64, "side of the stored pictures", unit="pixels", minimum=16, maximum=1024)
-    num_classes: int | None = option(20, "classes (fractals alone; elsewhere counted)", minimum=2, maximum=100_000)
+    num_classes: int | None = option(10, "classes (fractals alone; elsewhere counted)", minimum=2, maximum=100_000)
     train_images_per_class: int | None = option(
-        50, "training pictures a class (fractals)", minimum=1, maximum=1_000_000
+        100, "training pictures a class (fractals)", minimum=1, maximum=1_000_000
     )
     val_images_per_class: int | None = option(
-        250, "validation pictures a class (fractals)", minimum=1, maximum=1_000_000
+        500, "validation pictures a class (fractals)", minimum=1, maximum=1_000_000
     )
     collection_seed: int = option(0, "which collection of fractals", minimum=0, maximum=2**31)
     rotation: float = option(
         20.0, "largest turn of a shape, to either side (fractals)", unit="degrees", minimum=0.0, maximum=180.0
     )
     shape_variation: float = option(
-        0.03, "how far an image's shape differs from its class's, relatively (fractals)", minimum=0.0, maximum=0.5
+        0.04, "how far an image's shape differs from its class's, relatively (fractals)", minimum=0.0, maximum=0.5
     )
     class_colour: float = option(
-        0.6,
+        0.2,
         "part of a shape's hue that its class decides; 0: colour tells nothing (fractals)",
         minimum=0.0,
         maximum=1.0,

@@ -13,6 +13,7 @@ from PIL import Image
 
 from alexnet_lab.core.parallel import map_in_order
 from alexnet_lab.data.block import Block, make_block
+from alexnet_lab.data.contents import Contents
 
 _PICTURES_A_BLOCK = 500
 
@@ -45,11 +46,17 @@ class ArraySource(ABC):
     def settings(self) -> dict[str, Any]:
         return {"image_size": self.image_size}
 
+    def contents(self) -> Contents | None:
+        """Its files; None where it has none, or they are not there: they can be had again."""
+        return None
+
     def facts(self) -> dict[str, Any]:
-        return {}
+        contents = self.contents()  # before they are read: what changes from now on is a change
+        return contents.facts() if contents is not None else {}
 
     def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
-        return None
+        contents = self.contents()
+        return contents.change(facts, every_file) if contents is not None else None
 
     def count(self, split: str) -> int:
         return len(self._arrays[split][1])

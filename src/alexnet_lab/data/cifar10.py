@@ -12,6 +12,7 @@ import numpy as np
 
 from alexnet_lab.core.errors import Preempted, UserError
 from alexnet_lab.data.array_source import Arrays, ArraySource
+from alexnet_lab.data.contents import Contents, contents_of_files
 from alexnet_lab.data.fetch import fetch
 
 ARCHIVE, FOLDER = "cifar-10-python.tar.gz", "cifar-10-batches-py"
@@ -42,6 +43,17 @@ class Cifar10Source(ArraySource):
     def __init__(self, root: Path, image_size: int, url: str | None = None) -> None:
         super().__init__(image_size)
         self.root, self._url = root, url
+
+    def facts(self) -> dict[str, Any]:
+        if missing(self.root):
+            fetch(ARCHIVE, self.root, self._url)
+        return super().facts()
+
+    def contents(self) -> Contents | None:
+        folder = _folder(self.root) or self.root
+        names = [ARCHIVE] if _folder(self.root) is None else [name for names in FILES.values() for name in names]
+        files = [folder / name for name in names if (folder / name).is_file()]
+        return contents_of_files(folder, files, class_names=self.class_names) if files else None
 
     def load(self) -> Arrays:
         folder = _folder(self.root)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.array_source import Arrays, ArraySource, part_of_each_class
+from alexnet_lab.data.contents import Contents, contents_of_files
 from alexnet_lab.data.fetch import fetch
 
 FILES = {
@@ -64,14 +65,15 @@ class FashionMnistSource(ArraySource):
         return {**super().settings(), "train_fraction": self._train_fraction, "split_seed": self._seed}
 
     def facts(self) -> dict[str, Any]:
-        """Size and time of the files that were read."""
-        files = [file for name in NAMES if (file := _file(self.root, name)) is not None]
-        return {"files": {file.name: [file.stat().st_size, file.stat().st_mtime_ns] for file in files}}
+        for name in NAMES:
+            if _file(self.root, name) is None:
+                fetch(f"{name}.gz", self.root, self._url)
+        return super().facts()
 
-    def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
-        now = self.facts()["files"]
-        changed = [name for name, file in now.items() if name in facts["files"] and facts["files"][name] != file]
-        return f"{', '.join(changed)} changed" if changed else None
+    def contents(self) -> Contents | None:
+        files = [file for name in NAMES if (file := _file(self.root, name)) is not None]
+        labels = [file for file in files if "-labels-" in file.name]
+        return contents_of_files(self.root, files, labels, self.class_names) if files else None
 
     def load(self) -> Arrays:
         arrays: Arrays = {}

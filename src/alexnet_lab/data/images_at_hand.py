@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_lab.config.options import DataConfig
-from alexnet_lab.data.prepare import store_path
+from alexnet_lab.data.prepare import check_unchanged, store_path
 from alexnet_lab.data.sources import make_source
 from alexnet_lab.data.store import Store, open_store
 
@@ -19,7 +19,8 @@ def facts(store: Store) -> dict[str, Any]:
 def at_hand(data: DataConfig) -> dict[str, Any] | None:
     """The facts of the store that this configuration reads now; None where none is prepared.
 
-    Raises UserError where the store is damaged, or the collection's folder is not as it should be.
+    Raises UserError where the store is damaged, or the collection has changed since or is not as it should be.
     """
-    path = store_path(Path(data.store_root), make_source(data), data.packing)
-    return facts(open_store(path)) if path.exists() else None
+    source = make_source(data)
+    path = store_path(Path(data.store_root), source, data.packing)
+    return facts(check_unchanged(open_store(path), source)) if path.exists() else None

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alexnet_lab.core.errors import UserError
+from alexnet_lab.data.contents import Contents
 from alexnet_lab.data.places import Place
 
 
@@ -35,6 +37,7 @@ class Listing:
     train: Split
     val: Split | None
     words: dict[str, str] = field(default_factory=dict)  # class names in words, where the collection has some
+    passed_over: str = ""  # what of the folder is not taken, in one line
 
 
 class Layout(Protocol):
@@ -44,12 +47,8 @@ class Layout(Protocol):
         """Everything, which may take a while. Raises UserError where something is missing or damaged."""
         ...
 
-    def facts(self) -> dict[str, Any]:
-        """What changes when somebody changes the collection, as JSON types."""
-        ...
-
-    def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
-        """What is different from when `facts` were found, in a few words. Quick, but for every_file."""
+    def contents(self) -> Contents:
+        """What decides which image has which label, to see whether somebody has changed it."""
         ...
 
 
@@ -58,15 +57,17 @@ def choose_classes(listing: Listing, wanted: Sequence[str]) -> Listing:
 
     Raises UserError, naming the nearest ones, for a class that is not there.
     """
-    numbers = {name: number for number, name in enumerate(listing.class_names)}
+    # Names that look alike are one, whichever of Unicode's forms the keyboard or the disk has written.
+    numbers = {unicodedata.normalize("NFC", name): number for number, name in enumerate(listing.class_names)}
     in_words: dict[str, list[int]] = {}
-    for name, number in numbers.items():
+    for number, name in enumerate(listing.class_names):
         words = listing.words.get(name, name)
         for word in {_plain(part) for part in (words, *words.split(","))}:
             in_words.setdefault(word, []).append(number)
     chosen: set[int] = set()
     for name in wanted:
-        found = [numbers[name]] if name in numbers else in_words.get(_plain(name), [])
+        exact = numbers.get(unicodedata.normalize("NFC", name))
+        found = [exact] if exact is not None else in_words.get(_plain(name), [])
         if len(found) > 1:
             options = ", ".join(listing.class_names[number] for number in found)
             raise UserError(f"data.classes: {name} may be any of {options}; say which")
@@ -85,7 +86,8 @@ def choose_classes(listing: Listing, wanted: Sequence[str]) -> Listing:
 
     names = [listing.class_names[number] for number in keep]
     in_use = {name: listing.words[name] for name in names if name in listing.words}
-    return Listing(names, kept(listing.train), kept(listing.val) if listing.val else None, in_use)
+    val = kept(listing.val) if listing.val else None
+    return replace(listing, class_names=names, train=kept(listing.train), val=val, words=in_use)
 
 
 def split_off(listing: Listing, fraction: float, seed: int) -> Listing:
@@ -96,26 +98,27 @@ def split_off(listing: Listing, fraction: float, seed: int) -> Listing:
     order = _seeded_order(listing.train, seed, "val")
     rows = np.concatenate([part[: _share(part, fraction)] for part in order])
     train = np.setdiff1d(np.arange(len(listing.train.labels)), rows)
-    return Listing(listing.class_names, listing.train.select(train), listing.train.select(np.sort(rows)), listing.words)
+    return replace(listing, train=listing.train.select(train), val=listing.train.select(np.sort(rows)))
 
 
 def thin_out(listing: Listing, fraction: float, seed: int) -> Listing:
     """Keep `fraction` of each class's training pictures, at least one, chosen as `split_off` does."""
     order = _seeded_order(listing.train, seed, "train")
     rows = np.sort(np.concatenate([part[: _share(part, fraction)] for part in order]))
-    return Listing(listing.class_names, listing.train.select(rows), listing.val, listing.words)
+    return replace(listing, train=listing.train.select(rows))
 
 
 def check_filled(listing: Listing) -> None:
     """Raise UserError where a class has no picture in a split."""
     for name, split in (("train", listing.train), ("val", listing.val)):
-        assert split is not None
+        if split is None:
+            continue
         empty = np.flatnonzero(np.bincount(split.labels, minlength=len(listing.class_names)) == 0)
         if len(empty):
             raise UserError(
                 f"class {listing.class_names[empty[0]]}: has no pictures in {name}"
                 + (f", nor have {len(empty) - 1} others" if len(empty) > 1 else "")
-                + "; every class needs some for training and some for validation"
+                + "; every class needs some for training and some for validation; data.classes can leave classes out"
             )
 
 
@@ -134,7 +137,7 @@ def _seeded_order(split: Split, seed: int, purpose: str) -> list[NDArray[np.int6
 
 
 def _plain(words: str) -> str:
-    return words.replace("_", " ").strip().casefold()
+    return unicodedata.normalize("NFC", words.replace("_", " ").strip().casefold())
 
 
 def _nearest(name: str, listing: Listing, in_words: dict[str, list[int]]) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, GifImagePlugin, Image, ImageOps, TiffImagePlugin
 
 if TYPE_CHECKING:
     from alexnet_lab.data.compiled_pictures import CompiledPictures
@@ -27,6 +27,9 @@ FORMATS = tuple(name for name in _WANTED if name in Image.OPEN)
 # Pillow refuses more than 178,956,970 pixels, half a GB of memory, as a trap; it warns of half as many, which are read.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
+# Pillow's own decoder of uncompressed TIFFs reads planes wrongly and knows no halved colours; libtiff reads all.
+TiffImagePlugin.READ_LIBTIFF = True
+
 
 class UnreadablePicture(Exception):  # noqa: N818
     """A file that is not a whole picture; the message is the reason in one line."""
@@ -36,10 +39,11 @@ def read_square(file: Path | bytes, side: int, compiled: CompiledPictures | None
     """The picture's middle as uint8 [side, side, 3], red, green, blue, from a file or its content.
 
     Turned upright by its EXIF orientation; the shorter side resized to `side` and the longer one cropped to its
-    middle, see `square`. Transparent parts lie over white; palettes, greyscale and
-    CMYK become RGB, 16-bit greyscale keeps its upper 8 bits, colour profiles are ignored; of an animation
-    the first frame is taken. JPEGs are decoded at a half, quarter or eighth of their size where that still
-    leaves twice the pixels that are needed. compiled: does the same in less time. Raises UnreadablePicture.
+    middle, see `square`. Transparent parts lie over white; palettes, greyscale and CMYK become RGB, of more than
+    8 bits the upper 8 are kept, colour profiles are ignored; of an animation the first frame is taken. A kind of
+    image whose pixels Pillow does not decode as they are is refused. JPEGs are decoded at a half, quarter or eighth
+    of their size where that still leaves twice the pixels that are needed. compiled: does the same in less time.
+    Raises UnreadablePicture.
     """
     try:
         content = file if isinstance(file, bytes) else file.read_bytes()
@@ -47,8 +51,7 @@ def read_square(file: Path | bytes, side: int, compiled: CompiledPictures | None
             image.draft(None, (2 * side, 2 * side))
             if compiled is not None and (pixels := compiled.decoded(content, image)) is not None:
                 return compiled.square(pixels)
-            image.load()
-            upright = _as_rgb(_upright(image))
+            upright = _as_rgb(_upright(_loaded(image, content)))
             return square(upright, side) if compiled is None else compiled.square(np.asarray(upright))
     except UnreadablePicture:
         raise
@@ -103,15 +106,81 @@ def is_stored_size(file: bytes, side: int) -> bool:
         return image.format == "JPEG" and image.mode == "RGB" and image.size == (side, side) and not image.getexif()
 
 
+def _loaded(image: Image.Image, file: bytes) -> Image.Image:
+    """The pixels of an opened image, put right where Pillow gives others than the file has."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return _loaded_tiff(image)
+    if image.format == "PNG":
+        return _loaded_png(image, bits=file[24])
+    if isinstance(image, GifImagePlugin.GifImageFile):
+        return _loaded_gif(image)
+    if image.format == "BMP":
+        bits = int.from_bytes(file[24:26] if file[14] == 12 else file[28:30], "little")
+        if image.mode in ("1", "L") and bits != (1 if image.mode == "1" else 8):
+            raise UnreadablePicture(f"a BMP of {bits} bits a pixel whose palette of greys Pillow takes for other bits")
+    if image.format == "JPEG2000" and image.mode not in ("L", "I;16"):
+        sizes = file.index(b"\xff\x4f\xff\x51") + 42  # of the channels in bits, less 1, each in 3 bytes
+        if any(size & 0x7F > 7 for size in file[sizes : sizes + 3 * len(image.getbands()) : 3]):
+            raise UnreadablePicture("a JPEG 2000 in colours of more than 8 bits, whose white Pillow decodes as black")
+    image.load()
+    if image.format == "TGA" and file[17] & 0x0F != 8:  # bits of transparency; Pillow takes any fourth byte for it
+        return image.convert("RGB")
+    return image
+
+
+def _loaded_tiff(image: TiffImagePlugin.TiffImageFile) -> Image.Image:
+    """16-bit greyscale whose white is 65535; the tags say where Pillow's is not."""
+    tags = image.tag_v2
+    if image.mode in ("I", "F") or set(tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))) != {1}:
+        raise UnreadablePicture("pixels of 32 bits, with a sign or in floating point, whose range is unknown")
+    if image.mode in ("LA", "La", "PA") and tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2:
+        raise UnreadablePicture("a TIFF whose transparency is in a plane of its own, which Pillow does not find there")
+    image.load()
+    if not image.mode.startswith("I;16"):
+        return image
+    values = np.asarray(image).astype(np.uint16)
+    if tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))[0] == 12:
+        values <<= 4
+    if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, 0) == 0:  # white is 0; Pillow knows up to 8 bits
+        values = 65535 - values
+    return Image.fromarray(values)
+
+
+def _loaded_png(image: Image.Image, bits: int) -> Image.Image:
+    """With the transparent colour, if one is named, on the scale of the pixels."""
+    image.load()
+    transparent = image.info.get("transparency")
+    if transparent is not None and image.mode == "RGB" and bits == 16:
+        raise UnreadablePicture("16-bit colours of which one is transparent: Pillow decodes only their upper 8 bits")
+    if transparent is not None and image.mode == "L" and bits < 8:
+        top = (1 << bits) - 1
+        image.info["transparency"] = (transparent & top) * 255 // top
+    return image
+
+
+def _loaded_gif(image: GifImagePlugin.GifImageFile) -> Image.Image:
+    """White where the first frame covers nothing; Pillow takes the palette's first colour."""
+    covered = image.tile[0].extents
+    image.load()
+    if covered == (0, 0, *image.size) or image.has_transparency_data:
+        return image
+    whole = Image.new("RGB", image.size, "white")
+    whole.paste(image.convert("RGB").crop(covered), covered)
+    return whole
+
+
 def _as_rgb(image: Image.Image) -> Image.Image:
     """Any mode to RGB."""
     if image.mode == "F":
-        raise UnreadablePicture("floating-point pixels, whose range is unknown")
+        raise UnreadablePicture("pixels in floating point, whose range is unknown")
     if image.mode.startswith("I"):  # 16 bits a pixel; Pillow's own conversion would clip them at 255
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise UnreadablePicture("pixels of more than 16 bits, whose range is unknown")
+        values = np.asarray(image)
+        transparent = image.info.get("transparency")
         image = Image.fromarray((values >> 8).astype(np.uint8))
+        if transparent is not None:
+            image.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
+    if image.mode == "La":  # which Pillow converts to this alone
+        image = image.convert("LA")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

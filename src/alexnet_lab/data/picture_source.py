@@ -32,6 +32,7 @@ class Selection:
     train_fraction: float = 1.0
     val_fraction: float = 0.2  # of the training pictures, where the collection has no validation pictures
     seed: int = 0  # of the two fractions
+    layout: str = "auto"  # by what name the collection is to be read
 
 
 class PictureSource:
@@ -49,20 +50,23 @@ class PictureSource:
         name: str = "",
         processes: int | None = None,
         seconds_a_picture: float = SECONDS_A_PICTURE,
+        there: Callable[[], Layout | None] | None = None,
     ) -> None:
+        """there: the layout without fetching anything, None where the collection may be deleted and is."""
         self._find_layout, self.root, self.image_size = find_layout, Path(root), image_size
+        self._there = there or find_layout
         self._selection, self._processes, self._seconds = selection, processes, seconds_a_picture
         self.name = name or re.sub(r"[^A-Za-z0-9_]+", "-", self.root.resolve().name).strip("-") or "folder"
 
     def check(self) -> None:
         """Raise UserError where the collection is not there; a quick look, for the preflight check."""
-        assert self._layout
+        self._find_layout()
 
     def settings(self) -> dict[str, Any]:
         chosen, default = self._selection, Selection()
         settings: dict[str, Any] = {"root": str(self.root.resolve()), "image_size": self.image_size}
         # What is as usual is left out, so that a collection with validation pictures of its own has one store.
-        for key in ("classes", "train_fraction", "val_fraction", "seed"):
+        for key in ("classes", "train_fraction", "val_fraction", "seed", "layout"):
             if getattr(chosen, key) != getattr(default, key):
                 value = getattr(chosen, key)
                 settings[key] = sorted(value) if key == "classes" else value
@@ -73,11 +77,12 @@ class PictureSource:
         return self._listing.class_names
 
     def facts(self) -> dict[str, Any]:
-        words = self._listing.words  # first, because a published collection is fetched for it
-        return {**self._layout.facts(), "words": words}
+        listing = self._listing
+        return {**self._found[0], "words": listing.words, "passed_over": listing.passed_over}
 
     def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
-        return self._layout.change(facts, every_file)
+        layout = self._there()
+        return layout.contents().change(facts, every_file) if layout is not None else None
 
     def count(self, split: str) -> int:
         return len(self._split(split).names)
@@ -113,19 +118,22 @@ class PictureSource:
         return [(begin, end) for begin, end in zip(begins, ends, strict=True) if begin >= start]
 
     @cached_property
-    def _layout(self) -> Layout:
-        return self._find_layout()
+    def _found(self) -> tuple[dict[str, Any], Listing]:
+        layout = self._find_layout()
+        facts = layout.contents().facts()  # first: what changes from now on is a change
+        return facts, layout.listing()
 
     @cached_property
     def _listing(self) -> Listing:
-        chosen, listing = self._selection, self._layout.listing()
+        chosen, (_, listing) = self._selection, self._found
         if chosen.classes:
             listing = choose_classes(listing, chosen.classes)
+        check_filled(listing)
         if listing.val is None:
             listing = split_off(listing, chosen.val_fraction, chosen.seed)
+            check_filled(listing)  # again: the only image of a class is among those that are split off
         if chosen.train_fraction < 1:
             listing = thin_out(listing, chosen.train_fraction, chosen.seed)
-        check_filled(listing)
         return listing
 
     def _split(self, split: str) -> Split:

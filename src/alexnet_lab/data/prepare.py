@@ -70,12 +70,12 @@ def prepare_store(
     """
     path = store_path(directory, source, packing)
     if store := _open_if_there(path):
-        return _unchanged(store, source)
+        return check_unchanged(store, source)
     with _locked(path):
         if not path.exists() and is_complete(path):
             put_into_place(path)
         if path.exists():
-            return _unchanged(open_store(path), source)
+            return check_unchanged(open_store(path), source)
         plan = _plan(path, source, packing)
         try:
             return _build(path, source, plan, max_bad)
@@ -122,8 +122,9 @@ def _open_if_there(path: Path) -> Store | None:
         return None
 
 
-def _unchanged(store: Store, source: Source) -> Store:
-    change = source.change(store.manifest["found"])
+def check_unchanged(store: Store, source: Source, every_file: bool = False) -> Store:
+    """The store; raises UserError where its images have changed since it was prepared."""
+    change = source.change(store.manifest["found"], every_file)
     if change:
         raise UserError(
             f"{change} since {store.path} was prepared; prepare them anew with python src/prepare.py, "
@@ -175,6 +176,8 @@ def _build(path: Path, source: Source, plan: _Plan, max_bad: float) -> Store:
         file=sys.stderr,
         flush=True,
     )
+    if passed_over := plan.about["found"].get("passed_over"):
+        print(f"Passed over, {passed_over}", file=sys.stderr, flush=True)
     with StoreWriter(path, plan.about) as writer, PreparationProgress(sum(counts.values())) as progress:
         if sum(writer.taken.values()):
             progress.start_at(sum(writer.taken.values()))
@@ -194,6 +197,8 @@ def _build(path: Path, source: Source, plan: _Plan, max_bad: float) -> Store:
             if writer.taken[split] < counts[split]:
                 raise RuntimeError(f"{source.name}: {writer.taken[split]} of {counts[split]} pictures in {split}")
             _check_classes(writer, split, class_names)  # of a split that was whole before
+        if change := source.change(plan.about["found"], every_file=True):
+            raise UserError(f"{change} while it was prepared; the same command prepares it anew")
         progress.say("checksums")
         store = writer.finish()
         if store.manifest["rejected"]:

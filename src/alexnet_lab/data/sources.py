@@ -50,14 +50,16 @@ def make_source(data: DataConfig) -> Source:
 
         return FashionMnistSource(root, data.image_size, data.train_fraction, data.split_seed, data.url)
     from alexnet_lab.data.layouts.detect import find_layout
-    from alexnet_lab.data.layouts.published import PublishedLayout
+    from alexnet_lab.data.layouts.published import PublishedCollection
     from alexnet_lab.data.picture_source import PictureSource, Selection
 
-    selection = Selection(tuple(data.classes), data.train_fraction, data.val_fraction, data.split_seed)
+    selection = Selection(tuple(data.classes), data.train_fraction, data.val_fraction, data.split_seed, data.layout)
     if data.source in PUBLISHED:
-        layout = PublishedLayout(data.source, root, data.image_size, data.url)
-        return PictureSource(lambda: layout, root, data.image_size, selection, name=data.source)
-    source = PictureSource(lambda: find_layout(root, data.layout), root, data.image_size, selection)
+        published = PublishedCollection(data.source, root, data.image_size, data.url)
+        return PictureSource(
+            published.fetched, root, data.image_size, selection, name=data.source, there=published.there
+        )
+    source = PictureSource(lambda: find_layout(root, data.layout, data.classes), root, data.image_size, selection)
     source.check()
     return source
 
@@ -76,9 +78,9 @@ def check_at_hand(data: DataConfig, source: Source) -> None:
 
         archive = fashion_mnist.missing(_root(data))
     else:
-        from alexnet_lab.data.layouts.published import PublishedLayout
+        from alexnet_lab.data.layouts.published import PublishedCollection
 
-        archive = PublishedLayout(data.source, _root(data), data.image_size, data.url).missing()
+        archive = PublishedCollection(data.source, _root(data), data.image_size, data.url).missing()
     if archive is not None:
         check_can_fetch(archive, _root(data), data.url)
 

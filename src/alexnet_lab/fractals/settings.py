@@ -40,22 +40,22 @@ class FractalSettings:
     """
 
     image_size: int = 64  # side, pixels
-    num_classes: int = 20
-    train_images_per_class: int = 50
-    val_images_per_class: int = 250
+    num_classes: int = 10
+    train_images_per_class: int = 100
+    val_images_per_class: int = 500
     seed: int = 0  # which classes and which images of them
     rotation_degrees: float = 20.0  # turned by an angle uniform in +- this
     mirrored_fraction: float = 0.5  # share of images that are mirrored left to right
     scale_smallest: float = 0.75  # diameter of the shape over the image's side, uniform between these two
     scale_largest: float = 0.95
     translation: float = 0.08  # shift of the shape's middle over the image's side, uniform in +- this, each way
-    parameter_jitter: float = 0.03  # maps vary uniformly in +- this: of the stretch, of 60 degrees, of the radius
+    parameter_jitter: float = 0.04  # maps vary uniformly in +- this: of the stretch, of 60 degrees, of the radius
     darker_fraction: float = 0.2  # share of images whose shape is darker than the background, not brighter
     foreground_contrast: float = 0.45  # least difference of mean brightness, shape to background; black to white is 1
     background_contrast: float = 0.15  # amplitude of the background's coarsest noise; black to white is 1
     background_roughness: float = 0.62  # amplitude of each octave of noise over that of the next coarser one
     hits_per_pixel: float = 3.0  # points of the chaos game over pixels of the image: more is less grainy
-    class_colour: float = 0.6  # part of a shape's hue that its class decides; 0: colour tells nothing
+    class_colour: float = 0.2  # part of a shape's hue that its class decides; 0: colour tells nothing
     clutter: int = 0  # smaller shapes of no class behind the shape
     occluded_fraction: float = 0.2  # share of images over which a rectangle lies
     occlusion: float = 1.2  # its area over the image's, uniform from 0.4 of this to this; it may stick out

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import sys
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from alexnet_lab.core.errors import UserError
+from alexnet_lab.data.contents import Contents, contents_of_files
 from alexnet_lab.data.layouts.devkit import devkit_files, read_devkit
-from alexnet_lab.data.layouts.tree import describe_change
+from alexnet_lab.data.layouts.folders import NO_IMAGES, PassedOver, count_outside, is_meant_as_image, visible_member
 from alexnet_lab.data.listing import Listing, Split
 from alexnet_lab.data.places import TarPlace
 
@@ -30,56 +31,57 @@ class ArchivesLayout:
         for name in (TRAIN, VAL):
             if not (root / name).is_file():
                 raise UserError(f"{root}: lacks {name}, one of ImageNet's three archives")
-        self._files = [root / TRAIN, root / VAL, *devkit_files(root)]
 
     def listing(self) -> Listing:
         devkit = read_devkit(self.root)
         print(f"Reading the tables of contents of {self.root / TRAIN} and {VAL}", file=sys.stderr, flush=True)
-        inner = sorted(_members(self.root / TRAIN), key=lambda member: member[0])
-        class_names = [name.removesuffix(".tar") for name, _, _ in inner]
-        numbers = {name: number for number, name in enumerate(class_names)}
-        if len(numbers) < len(class_names):
+        passed_over = PassedOver()
+        inner = sorted(_members(self.root / TRAIN, passed_over, _is_archive))
+        archived = [name.removesuffix(".tar") for name, _, _ in inner]
+        if len(set(archived)) < len(archived):
             raise UserError(f"{self.root / TRAIN}: holds two archives of one class")
+        val = sorted(_members(self.root / VAL, passed_over, is_meant_as_image))
+        wnids = devkit.validation_wnids([name for name, _, _ in val])
+        class_names = sorted({*archived, *wnids})
+        numbers = {name: number for number, name in enumerate(class_names)}
         names: list[str] = []
         labels: list[int] = []
         places: list[TarPlace] = []
-        for label, (archive, first, size) in enumerate(inner):
-            for name, picture, length in sorted(_members(self.root / TRAIN, archive, first, size)):
+        for wnid, (archive, first, size) in zip(archived, inner, strict=True):
+            for name, picture, length in sorted(
+                _members(self.root / TRAIN, passed_over, is_meant_as_image, archive, first, size)
+            ):
                 names.append(f"{TRAIN}/{archive}/{name}")
-                labels.append(label)
+                labels.append(numbers[wnid])
                 places.append(TarPlace(str(self.root / TRAIN), picture, length))
         train = Split(names, np.array(labels, dtype=np.int64), places)
-        val = sorted(_members(self.root / VAL))
-        wnids = devkit.validation_wnids([name for name, _, _ in val])
-        if unknown := set(wnids) - set(numbers):
-            raise UserError(f"{self.root / TRAIN}: lacks the archive of class {min(unknown)}")
         rows = sorted((numbers[wnid], *member) for wnid, member in zip(wnids, val, strict=True))
         pictures = Split(
             [f"{VAL}/{name}" for _, name, _, _ in rows],
             np.array([label for label, *_ in rows], dtype=np.int64),
             [TarPlace(str(self.root / VAL), first, size) for _, _, first, size in rows],
         )
-        return Listing(class_names, train, pictures, {name: devkit.words.get(name, name) for name in class_names})
+        count_outside(self.root, [], passed_over)
+        words = {name: devkit.words.get(name, name) for name in class_names}
+        return Listing(class_names, train, pictures, words, passed_over.line(self.root))
 
-    def facts(self) -> dict[str, Any]:
-        return file_facts(self._files)
-
-    def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
-        return describe_change(self.root, self.facts(), facts)
-
-
-def file_facts(files: list[Path]) -> dict[str, Any]:
-    """Number of the files, their bytes and the newest time of change."""
-    found = [file.stat() for file in files]
-    return {
-        "files": len(found),
-        "bytes": sum(one.st_size for one in found),
-        "newest": max(one.st_mtime_ns for one in found),
-    }
+    def contents(self) -> Contents:
+        return contents_of_files(self.root, [self.root / TRAIN, self.root / VAL], devkit_files(self.root))
 
 
-def _members(archive: Path, within: str = "", first: int = 0, size: int = 0) -> list[tuple[str, int, int]]:
-    """(name, first byte, bytes) of the visible files of a tar archive, or of the one that lies `within` it."""
+def _is_archive(name: str) -> bool:
+    return name.endswith(".tar")
+
+
+def _members(
+    archive: Path,
+    passed_over: PassedOver,
+    wanted: Callable[[str], bool],
+    within: str = "",
+    first: int = 0,
+    size: int = 0,
+) -> list[tuple[str, int, int]]:
+    """(name, first byte, bytes) of the wanted files of a tar archive, or of the one that lies `within` it."""
     end = first + size if within else archive.stat().st_size
     members: list[tuple[str, int, int]] = []
     following = first
@@ -94,8 +96,11 @@ def _members(archive: Path, within: str = "", first: int = 0, size: int = 0) -> 
                     if member.offset_data + member.size > end:
                         raise tarfile.ReadError(f"{member.name} ends behind the archive's end")
                     name = Path(member.name).name
-                    if member.isreg() and not name.startswith("."):
-                        members.append((name, member.offset_data, member.size))
+                    if member.isreg() and visible_member(member.name, passed_over):
+                        if wanted(name):
+                            members.append((name, member.offset_data, member.size))
+                        else:
+                            passed_over.add(NO_IMAGES, Path(name).suffix.lower() or name)
                     following = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
             stream.seek(following)
             # tarfile takes an archive that is cut off between two members for a whole one.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from alexnet_lab.core.errors import UserError
@@ -16,19 +16,26 @@ LAYOUTS: dict[str, Callable[[Path], Layout]] = {
     "kaggle": flat_validation.kaggle,
     "tiny_imagenet": flat_validation.tiny_imagenet,
     "extracted": flat_validation.extracted_imagenet,
-    "tree": tree.TreeLayout,
+    "train_val": tree.train_val_tree,
+    "tree": tree.class_tree,
 }
 
 
-def find_layout(root: Path, layout: str = "auto") -> Layout:
-    """The layout of that name, or the one that is found. Raises UserError where the folder does not have it."""
+def find_layout(root: Path, layout: str = "auto", classes: Sequence[str] | None = None) -> Layout:
+    """The layout of that name, or the one that is found. Raises UserError where the folder does not have it.
+
+    classes: those that will be taken, () for all; they are looked for where that is quick.
+    """
     if not root.is_dir():
         raise UserError(f"{root}: no such folder")
-    return LAYOUTS[detect(root) if layout == "auto" else layout](root)
+    found = LAYOUTS[detect(root) if layout == "auto" else layout](root)
+    if classes is not None and isinstance(found, tree.TreeLayout):
+        found.check(classes)
+    return found
 
 
 def detect(root: Path) -> str:
-    """The name of the layout, by what lies in the folder; "tree" where it is none of the special ones."""
+    """The name of the layout, by what lies in the folder; raises UserError where it may be read in two ways."""
     if (root / archives.TRAIN).is_file() or (root / archives.VAL).is_file():
         return "archives"
     if parquet.parquet_files(root)[0]:
@@ -39,7 +46,7 @@ def detect(root: Path) -> str:
         return "tiny_imagenet"
     if (root / "train").is_dir() and _is_flat(root / "val"):
         return "extracted"
-    return "tree"
+    return tree.kind_of_tree(root)
 
 
 def _is_flat(folder: Path) -> bool:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from alexnet_lab.core.errors import UserError
+from alexnet_lab.data.contents import Contents
 from alexnet_lab.data.layouts.devkit import devkit_files, read_devkit
-from alexnet_lab.data.layouts.tree import class_folder_split, class_folders, picture_files, tree_change, tree_facts
+from alexnet_lab.data.layouts.folders import PassedOver, count_outside, same_name
+from alexnet_lab.data.layouts.tree import class_folder_split, class_folders, image_files, tree_contents
 from alexnet_lab.data.listing import Listing, Split
 from alexnet_lab.data.places import FilePlace
 
@@ -27,21 +28,23 @@ TINY_LIST, TINY_WORDS = "val_annotations.txt", "words.txt"
 
 
 class FlatValidationLayout:
-    """train/<class>/** and val/*; `classes` says to which class a validation picture belongs."""
+    """train/<class>/** and val/*; `classes` says to which class a validation picture belongs, out of `label_files`."""
 
-    def __init__(self, root: Path, train: Path, val: Path, classes: Classes) -> None:
-        self.root, self._train, self._val, self._classes = root, train, val, classes
-        self._class_names = class_folders(train)
+    def __init__(self, root: Path, train: Path, val: Path, classes: Classes, label_files: list[Path]) -> None:
+        self.root, self._train, self._val = root, train, val
+        self._classes, self._label_files = classes, label_files
+        self._class_folders = class_folders(train)
         if not val.is_dir():
             raise UserError(f"{val}: is missing")
 
     def listing(self) -> Listing:
-        numbers = {name: number for number, name in enumerate(self._class_names)}
-        train = class_folder_split(self.root, self._train, self._class_names)
-        files = sorted(picture_files(self._val))
+        passed_over = PassedOver()
+        files = sorted(image_files(self._val, passed_over))
         classes, words = self._classes(files)
-        if unknown := set(classes) - set(numbers):
-            raise UserError(f"{self._train / min(unknown)}: is missing, and there are validation pictures of it")
+        classes = [same_name(name) for name in classes]
+        class_names = sorted({*self._class_folders, *classes})
+        numbers = {name: number for number, name in enumerate(class_names)}
+        train = class_folder_split(self.root, self._train, class_names, passed_over)
         rows = sorted((numbers[name], file) for name, file in zip(classes, files, strict=True))
         prefix = self._val.relative_to(self.root)
         val = Split(
@@ -49,13 +52,12 @@ class FlatValidationLayout:
             np.array([label for label, _ in rows], dtype=np.int64),
             [FilePlace(f"{self._val}/{file}") for _, file in rows],
         )
-        return Listing(self._class_names, train, val, {name: words[name] for name in numbers if name in words})
+        count_outside(self._train.parent, [self._train, self._val], passed_over)
+        in_use = {name: words[name] for name in numbers if name in words}
+        return Listing(class_names, train, val, in_use, passed_over.line(self.root))
 
-    def facts(self) -> dict[str, Any]:
-        return tree_facts([self._train, self._val])
-
-    def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
-        return tree_change([self._train, self._val], facts, every_file)
+    def contents(self) -> Contents:
+        return tree_contents(self.root, {self._train: self._class_folders}, self._val, self._label_files)
 
 
 def extracted_imagenet(root: Path) -> FlatValidationLayout:
@@ -67,7 +69,7 @@ def extracted_imagenet(root: Path) -> FlatValidationLayout:
         devkit = read_devkit(root)
         return devkit.validation_wnids(files), devkit.words
 
-    return FlatValidationLayout(root, root / "train", root / "val", classes)
+    return FlatValidationLayout(root, root / "train", root / "val", classes, devkit_files(root))
 
 
 def kaggle(root: Path) -> FlatValidationLayout:
@@ -81,13 +83,15 @@ def kaggle(root: Path) -> FlatValidationLayout:
         try:
             with (root / KAGGLE_LIST).open(newline="", encoding="utf-8-sig") as stream:
                 for row in csv.DictReader(stream):
-                    wnids[row["ImageId"]] = row["PredictionString"].split()[0]  # "wnid x y x y wnid x y x y ..."
+                    wnids[same_name(row["ImageId"])] = row["PredictionString"].split()[
+                        0
+                    ]  # "wnid x y x y wnid x y x y ..."
         except (OSError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
             raise UserError(f"{root / KAGGLE_LIST}: cannot be read ({error}); fetch it again") from None
         words = _words(root / KAGGLE_WORDS, " ")
         return [_known(wnids, Path(file).stem, root / KAGGLE_LIST) for file in files], words
 
-    return FlatValidationLayout(root, data / "train", data / "val", classes)
+    return FlatValidationLayout(root, data / "train", data / "val", classes, [root / KAGGLE_LIST, root / KAGGLE_WORDS])
 
 
 def tiny_imagenet(root: Path) -> FlatValidationLayout:
@@ -97,24 +101,25 @@ def tiny_imagenet(root: Path) -> FlatValidationLayout:
         wnids: dict[str, str] = {}
         for line in _lines(root / "val" / TINY_LIST):
             name, _, rest = line.partition("\t")
-            wnids[name] = rest.partition("\t")[0]
+            wnids[same_name(name)] = rest.partition("\t")[0]
         names = [_known(wnids, Path(file).name, root / "val" / TINY_LIST) for file in files]
         return names, _words(root / TINY_WORDS, "\t")
 
-    return FlatValidationLayout(root, root / "train", root / "val", classes)
+    lists = [root / "val" / TINY_LIST, root / TINY_WORDS]
+    return FlatValidationLayout(root, root / "train", root / "val", classes, lists)
 
 
 def _known(wnids: dict[str, str], name: str, where: Path) -> str:
-    if name not in wnids:
+    if same_name(name) not in wnids:
         raise UserError(f"{where}: does not say to which class {name} belongs")
-    return wnids[name]
+    return wnids[same_name(name)]
 
 
 def _words(file: Path, separator: str) -> dict[str, str]:
     """Lines of class and words; empty where there is no such file."""
     if not file.is_file():
         return {}
-    return {wnid: words.strip() for wnid, _, words in (line.partition(separator) for line in _lines(file))}
+    return {same_name(wnid): words.strip() for wnid, _, words in (line.partition(separator) for line in _lines(file))}
 
 
 def _lines(file: Path) -> list[str]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alexnet_lab.core.errors import UserError
-from alexnet_lab.data.layouts.archives import file_facts
-from alexnet_lab.data.layouts.tree import VAL, describe_change
+from alexnet_lab.data.contents import Contents, contents_of_files
+from alexnet_lab.data.layouts.folders import PassedOver, count_outside
+from alexnet_lab.data.layouts.tree import VAL
 from alexnet_lab.data.listing import Listing, Split
 from alexnet_lab.data.places import ParquetPlace
 
@@ -31,52 +35,82 @@ class ParquetLayout:
             _check_whole(files)
 
     def listing(self) -> Listing:
-        train, names = self._read(self._train)
-        val = self._read(self._val)[0] if self._val else None
+        names, limit = _classes([*self._train, *self._val], self._train)
+        train = _read(self._train, limit)
+        val = _read(self._val, limit) if self._val else None
         count = 1 + max(int(split.labels.max(initial=-1)) for split in (train, val) if split is not None)
         wnids = _wnids(train, count)
         words = dict(zip(wnids, names, strict=True)) if wnids and len(names) == count else {}
-        if not wnids and len(names) < count:
-            names = [str(label) for label in range(count)]
-        return Listing(wnids or names, train, val, words)
+        passed_over = PassedOver()
+        count_outside(self.root, [self._train[0].parent], passed_over)
+        class_names = wnids or names or [str(label) for label in range(count)]
+        return Listing(class_names, train, val, words, passed_over.line(self.root))
 
-    def facts(self) -> dict[str, Any]:
-        return file_facts([*self._train, *self._val])
+    def contents(self) -> Contents:
+        return contents_of_files(self._train[0].parent, [*self._train, *self._val])
 
-    def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
-        return describe_change(self.root, self.facts(), facts)
 
-    def _read(self, files: list[Path]) -> tuple[Split, list[str]]:
-        """The pictures of a split, and the names of the classes where the files say them."""
-        import pyarrow
-        import pyarrow.parquet as parquet
+def _read(files: list[Path], limit: int) -> Split:
+    """The images of a split. Raises UserError where a file is damaged, or has a label that is not below `limit`."""
+    names: list[str] = []
+    labels: list[NDArray[np.int64]] = []
+    places: list[ParquetPlace] = []
+    for file in files:
+        with _opened(file) as table:
+            first = 0  # row of the file
+            for group in range(table.num_row_groups):
+                rows = table.read_row_group(group, columns=["image.path", "label"], use_threads=False)
+                paths = rows["image"].combine_chunks().field("path").to_pylist()
+                labels.append(_checked_labels(rows["label"], limit, file, first))
+                places += [ParquetPlace(str(file), group, row) for row in range(len(paths))]
+                number = len(names)
+                names += [f"{file.name}/{path or number + row}" for row, path in enumerate(paths)]
+                first += len(paths)
+    return Split(names, np.concatenate([np.zeros(0, dtype=np.int64), *labels]), places)
 
-        names: list[str] = []
-        labels: list[int] = []
-        places: list[ParquetPlace] = []
-        class_names: list[str] = []
-        for file in files:
-            try:
-                with parquet.ParquetFile(file) as table:
-                    _check_columns(file, table.schema)
-                    class_names = _class_names(table.schema_arrow) or class_names
-                    for group in range(table.num_row_groups):
-                        rows = table.read_row_group(group, columns=["image.path", "label"], use_threads=False)
-                        paths = rows["image"].combine_chunks().field("path").to_pylist()
-                        labels += rows["label"].to_pylist()
-                        places += [ParquetPlace(str(file), group, row) for row in range(len(paths))]
-                        first = len(names)
-                        names += [f"{file.name}/{path or first + row}" for row, path in enumerate(paths)]
-            except (OSError, pyarrow.ArrowException, KeyError, AttributeError) as error:
-                reason = " ".join(str(error).split())
-                raise UserError(
-                    f"{file}: cannot be read as pictures with labels ({reason:.200}); fetch it again"
-                ) from None
-        if any(not isinstance(label, int) or label < 0 for label in labels):
-            raise UserError(
-                f"{files[0].parent}: holds rows whose label is no class number in {files[0].name} or those beside it"
-            )
-        return Split(names, np.array(labels, dtype=np.int64), places), class_names
+
+def _classes(files: list[Path], train: list[Path]) -> tuple[list[str], int]:
+    """The names of the classes where the files say them, and how many numbers there can be."""
+    names: list[str] = []
+    said_by: Path | None = None
+    rows = 0
+    for file in files:
+        with _opened(file) as table:
+            _check_columns(file, table.schema, table.schema_arrow)
+            rows += table.metadata.num_rows if file in train else 0
+            here = _class_names(table.schema_arrow)
+        if here and said_by and here != names:
+            raise UserError(f"{file}: names other classes than {said_by.name}; both must be of one collection")
+        if here:
+            names, said_by = here, file
+    return names, len(names) or rows  # each number needs a training image
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    """A parquet file. Raises UserError where it, or what is read of it meanwhile, is damaged."""
+    import pyarrow
+    import pyarrow.parquet as parquet
+
+    try:
+        with parquet.ParquetFile(file) as table:
+            yield table
+    except (OSError, pyarrow.ArrowException, KeyError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{file}: cannot be read as images with labels ({reason:.200}); fetch it again") from None
+
+
+def _checked_labels(column: Any, limit: int, file: Path, first: int) -> NDArray[np.int64]:
+    """int64 [rows]; raises UserError for the first one that is no class number."""
+    import pyarrow.compute as compute
+
+    fits = compute.fill_null(compute.and_(compute.greater_equal(column, 0), compute.less(column, limit)), False)
+    if (row := compute.index(fits, False).as_py()) >= 0:
+        raise UserError(
+            f"{file}: row {first + row} (the first is 0) has the label {column[row].as_py()}; the class numbers are "
+            f"0 to {limit - 1}, as many as there are names of classes or, without names, training images"
+        )
+    return np.asarray(column.cast("int64"))
 
 
 def parquet_files(root: Path) -> tuple[list[Path], list[Path]]:
@@ -100,10 +134,14 @@ def _check_whole(files: list[Path]) -> None:
             raise UserError(f"{file.parent}: lacks {name}*.parquet ({len(missing)} of {int(match[2])} files); fetch it")
 
 
-def _check_columns(file: Path, schema: Any) -> None:
+def _check_columns(file: Path, schema: Any, types: Any) -> None:
+    import pyarrow
+
     columns = [schema.column(number).path for number in range(len(schema.names))]
     if missing := {"image.bytes", "image.path", "label"} - set(columns):
         raise UserError(f"{file}: lacks the column {min(missing)}; it has {', '.join(columns):.200}")
+    if not pyarrow.types.is_integer(kind := types.field("label").type):
+        raise UserError(f"{file}: its labels are {kind}; class numbers are needed, whole numbers from 0")
 
 
 def _class_names(schema: Any) -> list[str]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from alexnet_lab.data.fetch import extract, fetch
 from alexnet_lab.data.layouts.detect import detect, find_layout
-from alexnet_lab.data.listing import Layout, Listing
+from alexnet_lab.data.listing import Layout
 
 # Published archives and their top folders, by collection; of pictures at several sizes, the shorter side's in pixels.
 EDITIONS: dict[str, tuple[tuple[int, str, str], ...]] = {
@@ -20,7 +19,7 @@ EDITIONS: dict[str, tuple[tuple[int, str, str], ...]] = {
 } | {"tiny_imagenet": ((10**9, "tiny-imagenet-200", "tiny-imagenet-200.zip"),)}
 
 
-class PublishedLayout:
+class PublishedCollection:
     """The collection itself in `root`, or its folder or archive there; otherwise it is fetched into `root`.
 
     Of several sizes the smallest that has `image_size` pixels is taken, or a larger one that is there.
@@ -30,31 +29,24 @@ class PublishedLayout:
         self._root, self._url = root, url
         self._editions = [edition for edition in EDITIONS[collection] if edition[0] >= image_size]
 
-    def listing(self) -> Listing:
-        layout = self._there()
+    def fetched(self) -> Layout:
+        """Its layout, wherever it comes from. Raises UserError."""
+        layout = self.there()
         if layout is None:
             _, top, name = self._archive_there() or self._editions[0]
             layout = find_layout(extract(fetch(name, self._root, self._url), top))
-        return layout.listing()
+        return layout
 
-    def facts(self) -> dict[str, Any]:
-        layout = self._there()
-        return layout.facts() if layout is not None else {}
-
-    def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
-        """A collection that is prepared may be deleted: it can be had again."""
-        layout = self._there()
-        return layout.change(facts, every_file) if layout is not None else None
-
-    def missing(self) -> str | None:
-        """The archive that has to be fetched; None where the collection or its archive is there."""
-        return None if self._there() is not None or self._archive_there() else self._editions[0][2]
-
-    def _archive_there(self) -> tuple[int, str, str] | None:
-        return next((edition for edition in self._editions if (self._root / edition[2]).is_file()), None)
-
-    def _there(self) -> Layout | None:
+    def there(self) -> Layout | None:
+        """Its layout where its images are in a folder."""
         for folder in (self._root, *(self._root / top for _, top, _ in self._editions)):
             if (folder / "train").is_dir() and (folder / "val").is_dir():
                 return find_layout(folder, detect(folder))
         return None
+
+    def missing(self) -> str | None:
+        """The archive that has to be fetched; None where the collection or its archive is there."""
+        return None if self.there() is not None or self._archive_there() else self._editions[0][2]
+
+    def _archive_there(self) -> tuple[int, str, str] | None:
+        return next((edition for edition in self._editions if (self._root / edition[2]).is_file()), None)
