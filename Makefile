@@ -45,6 +45,7 @@ else
 	@grep -vE '^(nvidia|cuda|triton)' $(VENV)/constraints.txt > $(VENV)/requirements.txt
 	$(RUN) -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c $(VENV)/constraints.txt -r $(VENV)/requirements.txt
 endif
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 reproduce-table: $(READY) ## train every variant of the paper's ablation table and print the table

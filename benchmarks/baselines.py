@@ -17,12 +17,11 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.neighbors import KNeighborsClassifier
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "src"))
+from alexnet_lab.data.fractals import FractalSource
+from alexnet_lab.data.prepare import prepare_store
+from alexnet_lab.fractals.settings import FractalSettings
 
-from alexnet_lab.data.fractals import FractalSource  # noqa: E402
-from alexnet_lab.data.prepare import prepare_store  # noqa: E402
-from alexnet_lab.fractals.settings import FractalSettings  # noqa: E402
+ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:

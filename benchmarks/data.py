@@ -28,7 +28,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from data_pipelines import PIPELINES
 
 HERE = Path(__file__).resolve().parent

@@ -34,7 +34,6 @@ def ours(folder: Path, how: str = "compiled") -> Iterator[Tensor]:
 
     how: "compiled", "pytorch" (its operations, for where there is no Numba), or "bytes" (crops alone).
     """
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
     from alexnet_lab.data.augmentation import Augmentation
     from alexnet_lab.data.batches import TrainBatches
     from alexnet_lab.data.compiled_views import CompiledViews

@@ -29,7 +29,6 @@ from hydra import compose, initialize_config_dir
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from alexnet_lab.config import schema
 from alexnet_lab.config.checks import typed
 from alexnet_lab.config.options import RunConfig

@@ -25,7 +25,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from alexnet_lab.networks.local_response_norm import LocalResponseNorm
 
 Case = tuple[str, str]  # a key of NORMS and one of LAYOUTS

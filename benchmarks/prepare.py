@@ -17,7 +17,6 @@ import contextlib
 import io
 import json
 import statistics
-import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -29,14 +28,12 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 from torchvision.io import ImageReadMode, decode_image, read_file
 
+from alexnet_lab.core.parallel import usable_cores
+from alexnet_lab.data.layouts.tree import TreeLayout
+from alexnet_lab.data.picture_source import PictureSource
+from alexnet_lab.data.prepare import prepare_store
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "src"))
-
-from alexnet_lab.core.parallel import usable_cores  # noqa: E402
-from alexnet_lab.data.layouts.tree import TreeLayout  # noqa: E402
-from alexnet_lab.data.picture_source import PictureSource  # noqa: E402
-from alexnet_lab.data.prepare import prepare_store  # noqa: E402
-
 KINDS = {  # width, height, quality, number
     "500x375": (500, 375, 92, 9600),
     "500x375, ImageNet's bytes": (500, 375, 98, 9600),

@@ -17,8 +17,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
-
 from alexnet_lab.claims.statistics import LEVEL, Difference, Verdict, compare
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.runs.result import read_result

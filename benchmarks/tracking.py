@@ -19,11 +19,9 @@ import time
 from datetime import date
 from pathlib import Path
 
+from alexnet_lab.core.parallel import usable_cores
+
 SOURCE = Path(__file__).parents[1] / "src"
-sys.path.insert(0, str(SOURCE))
-
-from alexnet_lab.core.parallel import usable_cores  # noqa: E402
-
 PHASES = ("start", "a step of epoch 1, ms", "a later step, ms", "end", "in all")
 
 

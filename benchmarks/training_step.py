@@ -17,18 +17,15 @@ import argparse
 import json
 import multiprocessing
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from alexnet_lab.config.options import OptimizationConfig
 from alexnet_lab.core.memory import keep_freed_memory
 from alexnet_lab.networks.alexnet import AlexNet

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from alexnet_lab.fractals.collection import render_split
+from alexnet_lab.fractals.settings import FractalSettings
+
 DOCS = Path(__file__).parent
-sys.path.insert(0, str(DOCS.parent / "src"))
-
-from alexnet_lab.fractals.collection import render_split  # noqa: E402
-from alexnet_lab.fractals.settings import FractalSettings  # noqa: E402
-
 CLASSES, EXAMPLES, ZOOM, GAP = 10, 10, 1, 3
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import HANG, SOURCE
+from conftest import HANG, SOURCE, one_thread
 from reports.made_results import result
 
 SCRIPT = SOURCE.parent / "benchmarks" / "same_against_same.py"
@@ -16,7 +16,8 @@ SCRIPT = SOURCE.parent / "benchmarks" / "same_against_same.py"
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(SCRIPT), str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=HANG, check=False)
+    environment = one_thread() | {"PYTHONPATH": str(SOURCE)}
+    return subprocess.run(command, capture_output=True, text=True, timeout=HANG, env=environment, check=False)
 
 
 def test_same_against_same(tmp_path: Path) -> None:

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
@@ -60,13 +58,13 @@ class CheckedSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         from alexnet_lab.claims.experiment import load_experiment
         from alexnet_lab.cli.preflight import check_job
+        from alexnet_lab.core import hydra_compat
         from alexnet_lab.sweeps.planning import check_size, plan_sweep
 
-        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        overrides = parser.parse_overrides(arguments)
-        check_size(overrides)
-        product = BasicSweeper.split_arguments(overrides, max_batch_size=None)[0]
         loader = self.hydra_context.config_loader
+        overrides = hydra_compat.parsed(arguments, loader)
+        check_size(overrides)
+        product = hydra_compat.combinations(overrides)
         variants = {} if self.experiment is None else load_experiment(self.experiment).variants
         plan = plan_sweep(
             product,

@@ -11,15 +11,14 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from alexnet_lab.claims.experiment import EXPERIMENTS, load_experiment
+from alexnet_lab.claims.experiment import load_experiment
 from alexnet_lab.config import schema
 from alexnet_lab.config.checks import typed
 from alexnet_lab.config.options import RunConfig
 from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.paths import CONF, EXPERIMENTS
 from alexnet_lab.networks.build import build_network
 from alexnet_lab.runs import paths
-
-CONF = Path(__file__).parents[2] / "conf"
 
 
 def composed(*overrides: str) -> RunConfig:

@@ -8,7 +8,8 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from alexnet_lab.cli.evaluation_request import default_folder
-from alexnet_lab.runs.paths import RUNS, run_dir
+from alexnet_lab.core.paths import RUNS
+from alexnet_lab.runs.paths import run_dir
 from alexnet_lab.sweeps.status import print_sweeps
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.paths import EXPERIMENTS
 
-EXPERIMENTS = Path(__file__).parents[3] / "experiments"
 MOST_VARIANTS = 51  # base and 50 more: corrected for more comparisons, next to nothing would be resolved
 
 

@@ -1,4 +1,7 @@
-"""key=value on the command lines of the entry points that are not Hydra's."""
+"""key=value on the command lines of the entry points that are not Hydra's.
+
+OmegaConf.from_cli would take out=0123 for the number 83, a second value for the first, and a word without = for a key.
+"""
 
 from __future__ import annotations
 

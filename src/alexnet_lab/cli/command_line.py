@@ -26,6 +26,7 @@ from alexnet_lab.config.checks import UnknownKeyError
 from alexnet_lab.config.options import RunConfig
 from alexnet_lab.core import parent_watchdog, streams
 from alexnet_lab.core.errors import EXIT_USER_ERROR, STOPPED_EXIT_CODE, Preempted, UserError
+from alexnet_lab.core.paths import as_called
 from alexnet_lab.core.streams import say
 
 LONGEST_WORD = 8192  # characters; the longest path has 4096
@@ -46,7 +47,7 @@ ELSEWHERE = {  # what other programs have as a key
 def help_or_run(entry_point: Callable[[], Any], description: str) -> None:
     """`run`, or what the program does where that is asked for; for the entry points that are not Hydra's."""
     if {"-h", "--help"} & set(sys.argv[1:]):
-        run(lambda: print(description.strip(), flush=True))
+        run(lambda: print(as_called(description.strip()), flush=True))
     else:
         run(entry_point)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
+from alexnet_lab.core.hydra_compat import parsed
+from alexnet_lab.core.paths import CONF
 
-CONF = Path(__file__).parents[3] / "conf"
 CONFIG_NAME = "train"
 # Overrides of Hydra's own that tell a sweep how to run its jobs, or a run where its folder is.
 NOT_HANDED_ON = ("hydra.sweep", "hydra.sweeper", "hydra.launcher", "hydra.run", "hydra.mode")
@@ -31,5 +31,5 @@ def composition(hydra: Any) -> list[str]:
 
 
 def _is_the_sweeps(text: str) -> bool:
-    key = OverridesParser.create().parse_override(text).key_or_group.replace("/", ".")
+    key = parsed([text])[0].key_or_group.replace("/", ".")
     return any(key == name or key.startswith(f"{name}.") for name in NOT_HANDED_ON)

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -25,9 +24,10 @@ from alexnet_lab.config.parameters import number_of_parameters
 from alexnet_lab.core import parent_watchdog, streams
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.files import check_folder_writable, check_no_links, nearest_existing
+from alexnet_lab.core.hydra_compat import stored
 from alexnet_lab.core.parallel import usable_cores
+from alexnet_lab.core.paths import RUNS
 from alexnet_lab.runs.lock import hold_for_life
-from alexnet_lab.runs.paths import RUNS
 
 CPU_PROCESSES_A_CORE = 4  # more than that would only wait for each other
 FEWEST_CPU_PROCESSES = 8
@@ -87,8 +87,7 @@ def _outlive_the_screen() -> None:
 def _check_hydra(hydra: Any, sweep: bool) -> None:
     """Raise UserError for settings of Hydra's own that would be dropped without a word, or run jobs otherwise."""
     for part, option in (("sweeper", "checked"), ("launcher", "local")):
-        own = ConfigStore.instance().load(f"hydra/{part}/{option}.yaml").node
-        if (hydra[part] or {}).get("_target_") != own["_target_"]:
+        if (hydra[part] or {}).get("_target_") != stored(f"hydra/{part}", option)["_target_"]:
             raise UserError(f"hydra.{part}: only this project's own gives jobs their folders; drop what changes it")
     if hydra.job.chdir:
         raise UserError(

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from alexnet_lab.claims.experiment import Experiment, load_experiment
 from alexnet_lab.cli.arguments import path, read_arguments, split_arguments, whole_number
 from alexnet_lab.core.errors import UserError
-from alexnet_lab.runs.paths import RUNS, experiment_jobs
+from alexnet_lab.core.hydra_compat import parsed
+from alexnet_lab.core.paths import CONF, RUNS
+from alexnet_lab.runs.paths import experiment_jobs
 
 OWN_KEYS = ("experiment", "seeds", "jobs", "sweep", "sweep_retries", "data")
 EXPERIMENT = "ablations"
 DATA = "fractals"
-DATA_OPTIONS = Path(__file__).parents[3] / "conf" / "data"
 
 
 @dataclass
@@ -74,10 +74,10 @@ def read_request(arguments: list[str]) -> Request:
     request = _request(own)
     request.passed_on = passed_on
     try:
-        parsed = OverridesParser.create().parse_overrides(passed_on)
+        overrides = parsed(passed_on)
     except (HydraException, RecursionError):
         raise UserError(f"{' '.join(passed_on)!r:.200}: cannot be read as overrides of src/train.py") from None
-    for override in parsed:
+    for override in overrides:
         if override.key_or_group == "seed":
             raise UserError("seed=: say how many seeds with seeds=N")
         if override.is_sweep_override():
@@ -103,7 +103,7 @@ def read_status_request(arguments: list[str]) -> StatusRequest | None:
 def _request(own: dict[str, str]) -> Request:
     name, data = own.get("experiment", EXPERIMENT), own.get("data", DATA)
     experiment = load_experiment(name)
-    known = sorted(file.stem for file in DATA_OPTIONS.glob("*.yaml"))
+    known = sorted(file.stem for file in (CONF / "data").glob("*.yaml"))
     if data not in known:
         raise UserError(f"data={data}: no such option; choose from {', '.join(known)}")
     sweep = own.get("sweep") or (name if data == DATA else f"{name}-{data}")

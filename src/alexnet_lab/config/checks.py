@@ -24,6 +24,7 @@ from alexnet_lab.config.options import (
     RunConfig,
 )
 from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.paths import RUNS
 
 UNLIMITED = float("inf")
 FETCHED = ("cifar10", "fashion_mnist", "imagenette", "imagewoof", "tiny_imagenet")  # where data.root does not hold them
@@ -102,7 +103,7 @@ def _check_names(run: RunConfig) -> None:
     ):
         raise UserError(f"sweep={name!r}: must be a plain folder name, without slashes or quotes")
     if name in (ENSEMBLES, SINGLE):
-        raise UserError(f"sweep={name}: is the name of a folder for other things in runs/; choose another")
+        raise UserError(f"sweep={name}: is the name of a folder for other things in {RUNS}/; choose another")
 
 
 def _check_network(run: RunConfig) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from alexnet_lab.core import paths
 from alexnet_lab.core.parallel import usable_cores
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy", "wandb")
@@ -65,11 +66,15 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def commit() -> str:
-    """The commit of the code, with "+changes" where files that git tracks differ from it; or "unknown"."""
-    here = Path(__file__).parent
+    """The commit of the code, with "+changes" where files that git tracks differ from it; or "unknown", as it is of
+    an installed package, which may lie within a repository of something else.
+    """
+    if paths.INSTALLED:
+        return "unknown"
 
     def git(*arguments: str) -> str:
-        answer = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, timeout=10, check=True)
+        command = ["git", *arguments]
+        answer = subprocess.run(command, cwd=paths.SOURCE, capture_output=True, text=True, timeout=10, check=True)
         return answer.stdout.strip()
 
     try:

@@ -1,4 +1,7 @@
-"""One job at a time, on one machine or on several that share the disk."""
+"""One job at a time, on one machine or on several that share the disk.
+
+`filelock` leaves the file where it was, which here is a folder of somebody's own.
+"""
 
 from __future__ import annotations
 

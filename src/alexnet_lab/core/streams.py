@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any, TextIO
 
 from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.paths import as_called
 
 BROKEN_PIPE_EXIT_CODE = 128 + 13  # as a shell reports a program that SIGPIPE has ended
 
@@ -30,7 +31,7 @@ def open_closed() -> None:
 
 def say(line: str) -> None:
     """Print a line on stderr."""
-    print(line, file=sys.stderr, flush=True)
+    print(as_called(line), file=sys.stderr, flush=True)
 
 
 def outliving(stream: TextIO) -> TextIO:

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import Pipe
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.parallel import usable_cores
+from alexnet_lab.core.paths import SOURCE
 from alexnet_lab.data.block import Block
 from alexnet_lab.data.decode_job import Job
 from alexnet_lab.data.shared_slots import SharedSlots
@@ -109,8 +109,7 @@ class _Process:
 
     def __init__(self, slots: SharedSlots) -> None:
         self._connection, theirs = Pipe()
-        package = str(Path(__file__).parents[2])
-        paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
+        paths = [str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])]
         settings = {"PYTHONPATH": os.pathsep.join(paths)}
         settings |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # there is a process for each core
         # Keep the memory of one picture for the next one: asking the system anew takes time.

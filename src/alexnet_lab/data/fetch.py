@@ -1,4 +1,7 @@
-"""Published archives, fetched with their checksums; a transfer that breaks off goes on where it was."""
+"""Published archives, fetched with their checksums; a transfer that breaks off goes on where it was.
+
+`pooch` begins such a transfer anew, of collections that are gigabytes large.
+"""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from alexnet_lab.data.store import Store
 from alexnet_lab.evaluation.counts import Counts
 from alexnet_lab.evaluation.members import Member
 from alexnet_lab.evaluation.views import places, probabilities
+from alexnet_lab.training.lightning_compat import leave_signals_alone
 from alexnet_lab.training.ranks import Ranks, cluster_environment
 from alexnet_lab.training.trainer import DistributedDataParallel
 
@@ -114,8 +115,7 @@ def evaluate(
         plugins=[cluster_environment()],
         use_distributed_sampler=False,  # it repeats pictures to make batches even; ours counts each once
     )
-    # Lightning's own handler of SIGTERM would end the program with exit code 0.
-    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    leave_signals_alone(trainer)
     try:
         trainer.test(evaluator, verbose=False)
     except BaseException:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from alexnet_lab.claims.experiment import EXPERIMENTS, load_experiment
+from alexnet_lab.claims.experiment import load_experiment
 from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.paths import EXPERIMENTS
 from alexnet_lab.tracking.wandb_access import find_access
 
 TABLE_VERSION = 2  # schema_version of the table.json that is understood

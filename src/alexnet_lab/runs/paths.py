@@ -12,8 +12,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_lab.config import options
+from alexnet_lab.core.paths import RUNS
 
-RUNS = Path("runs")
 SINGLE = RUNS / options.SINGLE  # runs that belong to no sweep
 ENSEMBLES = RUNS / options.ENSEMBLES  # evaluations of several runs together
 LONGEST_NAME = 120  # file systems allow 255 bytes; W&B shows about this much

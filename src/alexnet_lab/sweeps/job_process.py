@@ -15,11 +15,11 @@ from typing import IO
 
 from alexnet_lab.core import parent_watchdog
 from alexnet_lab.core.errors import PREEMPTED_EXIT_CODE, STOPPED_EXIT_CODE, UserError
+from alexnet_lab.core.paths import TRAIN
 from alexnet_lab.runs.lock import HANDED_DOWN, RunLock
 from alexnet_lab.runs.paths import run_dir
 from alexnet_lab.runs.progress import show_progress
 
-TRAIN = Path(__file__).parents[2] / "train.py"
 OUTPUT = "output.log"
 
 # What a process that belongs to some other distributed job would leave behind.

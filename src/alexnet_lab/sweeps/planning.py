@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from alexnet_lab.config.options import RunConfig
 from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.hydra_compat import number_of_values
+from alexnet_lab.core.paths import RUNS
 from alexnet_lab.data.images_at_hand import at_hand
 from alexnet_lab.runs.config_snapshot import configuration, first_difference, read_configuration
-from alexnet_lab.runs.paths import RUNS, job_name, quoted, sweep_name
+from alexnet_lab.runs.paths import job_name, quoted, sweep_name
 from alexnet_lab.runs.result import read_result
 from alexnet_lab.runs.same_images import refuse_other_images
 
@@ -64,14 +66,10 @@ def check_size(overrides: Sequence[Override]) -> None:
     """Raise UserError where the values of a sweep make more jobs than anybody means, before they are listed."""
     jobs = 1
     for override in overrides:
-        values = override.value()
-        if isinstance(values, RangeSweep):
-            start, stop, step = (float(limit or 0.0) for limit in (values.start, values.stop, values.step))
-            if not step or not all(map(math.isfinite, (start, stop, step))):
-                raise UserError(f"{override.input_line}: has no end")
-            jobs *= max(0, math.ceil((stop - start) / step))
-        elif isinstance(values, ChoiceSweep):
-            jobs *= len(values.list)
+        values = number_of_values(override)
+        if values == math.inf:
+            raise UserError(f"{override.input_line}: has no end")
+        jobs *= int(values)
         if not 0 < jobs <= MOST_JOBS:
             raise UserError(f"{override.input_line}: makes {jobs} jobs; a sweep has from 1 to {MOST_JOBS}")
 

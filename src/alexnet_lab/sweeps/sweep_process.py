@@ -9,8 +9,8 @@ import sys
 
 from alexnet_lab.core import parent_watchdog
 from alexnet_lab.core.errors import PREEMPTED_EXIT_CODE
+from alexnet_lab.core.paths import TRAIN
 from alexnet_lab.core.signals import ASKS_A_SWEEP_TO_END
-from alexnet_lab.sweeps.job_process import TRAIN
 
 
 def run_sweep(overrides: list[str]) -> int:

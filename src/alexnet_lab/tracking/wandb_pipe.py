@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from alexnet_lab.core.log_file import ON_SCREEN
+from alexnet_lab.core.paths import SOURCE
 from alexnet_lab.tracking.pictures import Predictions
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,6 @@ ROOM = 20_000  # messages that may wait while W&B starts
 # A file of a sweep's agent, named from another folder; the run's configuration says the same.
 PARAMETERS = "WANDB_SWEEP_PARAM_PATH"
 ARRAYS = ("counts", "images", "labels", "classes", "probabilities", "kernels")  # of predictions
-SOURCE = Path(__file__).parents[2]
 
 
 class WandbPipe:

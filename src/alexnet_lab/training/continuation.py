@@ -20,6 +20,7 @@ from alexnet_lab.core.errors import Preempted, Stopped, UserError
 from alexnet_lab.runs.metrics import best_epoch
 from alexnet_lab.training.checkpoints import Checkpoints
 from alexnet_lab.training.failures import diverged
+from alexnet_lab.training.lightning_compat import set_loops
 from alexnet_lab.training.preemption import Preemption
 from alexnet_lab.training.ranks import Ranks
 from alexnet_lab.training.run_record import RunRecord
@@ -154,30 +155,3 @@ class Continuation(Callback):
         place = f"step {trainer.global_step} of {int(trainer.estimated_stepping_batches)}"
         kind = Stopped if self.preemption.by_a_person else Preempted
         raise kind(f"ended by {why} after {place}, which {saved}; continue with: {self.command}")
-
-
-def set_loops(loops: dict[str, Any], epoch: int, batches: int, step: int, trainer: lightning.Trainer) -> None:
-    """Set the counters of Lightning's loops as they are when so many batches of an epoch are done."""
-    whole = batches == trainer.num_training_batches
-
-    def counters(template: dict[str, int], done: int, begun: int) -> None:
-        for key in template:
-            template[key] = begun if key in ("ready", "started") else done
-
-    def progress(name: str, total: int, current: int, begun: int = 0) -> None:
-        counters(loops[name]["total"], total, total + begun)
-        counters(loops[name]["current"], current, current + begun)
-
-    progress("epoch_progress", epoch, epoch, begun=int(batches > 0))
-    progress("epoch_loop.batch_progress", step, batches)
-    loops["epoch_loop.batch_progress"]["is_last_batch"] = whole
-    optimizer = loops["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]
-    for part in optimizer.values():
-        counters(part["total"], step, step)
-        counters(part["current"], batches, batches)
-    progress("epoch_loop.scheduler_progress", step, batches)
-    # One begun batch tells Lightning to go back into validation, which then starts with its first.
-    progress("epoch_loop.val_loop.batch_progress", 0, 0)
-    counters(loops["epoch_loop.val_loop.batch_progress"]["total"], 0, int(whole))
-    loops["epoch_loop.state_dict"]["_batches_that_stepped"] = step - int(whole)
-    loops["state_dict"].pop("combined_loader", None)

@@ -17,6 +17,7 @@ from alexnet_lab.core.errors import PREEMPTED_EXIT_CODE, Preempted, UserError
 from alexnet_lab.core.files import remove_unfinished, write_json, write_text
 from alexnet_lab.core.log_file import ON_SCREEN, to_log_file
 from alexnet_lab.core.memory import keep_freed_memory
+from alexnet_lab.core.paths import as_called
 from alexnet_lab.data.images_at_hand import at_hand, facts
 from alexnet_lab.data.module import PictureData
 from alexnet_lab.networks.build import build_network
@@ -61,7 +62,7 @@ def train(run: RunConfig, folder: Path, overrides: list[str]) -> None:
         log.info("%s is complete: top-1 error %.2f %%", shown(folder), error, extra=ON_SCREEN)
         _say_what_is_next(folder)
         return
-    command = shlex.join(["python", "src/train.py", *overrides, run_dir(folder)])
+    command = shlex.join([*as_called("python src/train.py").split(), *overrides, run_dir(folder)])
     ranks = Ranks(folder, run.trainer.collective_timeout)
     tracker = make_tracker(run, folder, preemption.stop)
     try:
@@ -179,7 +180,7 @@ def _say_what_begins(run: RunConfig, folder: Path, data: PictureData, network: n
 
 
 def _say_what_is_next(folder: Path) -> None:
-    command = shlex.join(["python", "src/evaluate.py", f"run={shown(folder)}", "views=ten-crop"])
+    command = shlex.join([*as_called("python src/evaluate.py").split(), f"run={shown(folder)}", "views=ten-crop"])
     log.info("next: %s", command, extra=ON_SCREEN)
 
 

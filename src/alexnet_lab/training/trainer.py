@@ -8,20 +8,25 @@ import sys
 import time
 import warnings
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import lightning
 import torch
-from lightning.fabric.utilities.distributed import _set_num_threads_if_needed
-from lightning.pytorch.callbacks import Callback, RichProgressBar
-from lightning.pytorch.strategies import DDPStrategy
-from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
+from lightning.pytorch.callbacks import Callback
 
 from alexnet_lab.config.options import TrainerConfig
 from alexnet_lab.core.epochs import validated
 from alexnet_lab.core.log_file import ON_SCREEN
 from alexnet_lab.tracking.tracker import Tracker
 from alexnet_lab.training.checkpoints import Checkpoints
+from alexnet_lab.training.lightning_compat import (
+    DescribedBar,
+    RankLauncher,
+    StartedBy,
+    ask_for_no_signals,
+    leave_signals_alone,
+)
 from alexnet_lab.training.ranks import RANK_ZERO, Ranks, cluster_environment
 from alexnet_lab.training.recipe import epochs_between_validations
 
@@ -78,26 +83,23 @@ def make_trainer(
         enable_progress_bar=on_screen,
         enable_model_summary=False,  # it takes metrics for layers; train.log has the network
     )
-    # The run listens to signals itself: Lightning's handler would start a collective in the middle of another.
-    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
-    # Before each step it would ask rank zero for such a signal, and take a rank that has gone for a no.
-    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+    leave_signals_alone(trainer)  # the run listens to them itself
+    ask_for_no_signals(trainer)
     return trainer
 
 
-class DistributedDataParallel(DDPStrategy):
+class DistributedDataParallel(StartedBy):
     """Lightning's, without the thread that kills rank zero when another rank has ended: rank zero notices by itself,
     and has a checkpoint to finish and a line to say first.
     """
 
     def __init__(self, ranks: Ranks, **options: Any) -> None:
-        super().__init__(**options)
-        self.ranks = ranks
+        def expect(started: range) -> None:
+            os.environ[RANK_ZERO] = str(os.getpid())
+            ranks.expect(started)
 
-    def _configure_launcher(self) -> None:
-        assert self.cluster_environment is not None
-        self._launcher = Launcher(self.cluster_environment, self.num_processes, self.num_nodes)
-        self._launcher.ranks = self.ranks
+        super().__init__(partial(RankLauncher, before=expect, after=ranks.follow), **options)
+        self.ranks = ranks
 
     def setup_distributed(self) -> None:
         self.set_world_ranks()
@@ -105,22 +107,7 @@ class DistributedDataParallel(DDPStrategy):
             super().setup_distributed()
 
 
-class Launcher(_SubprocessScriptLauncher):
-    ranks: Ranks
-
-    def launch(self, function: Any, *args: Any, trainer: lightning.Trainer | None = None, **kwargs: Any) -> Any:
-        self.cluster_environment.validate_settings(num_devices=self.num_processes, num_nodes=self.num_nodes)
-        if not self.cluster_environment.creates_processes_externally:
-            os.environ[RANK_ZERO] = str(os.getpid())
-            first = self.cluster_environment.node_rank() * self.num_processes
-            self.ranks.expect(range(first, first + self.num_processes))
-            self._call_children_scripts()
-            self.ranks.follow(self.procs)
-        _set_num_threads_if_needed(num_processes=self.num_processes)
-        return function(*args, **kwargs)
-
-
-class Bar(RichProgressBar):
+class Bar(DescribedBar):
     """With the last step's loss on this device and the last epoch's top-1 error; epochs count from 1."""
 
     def __init__(self) -> None:
@@ -142,8 +129,8 @@ class Bar(RichProgressBar):
         errors = {} if error is None else {"val error": f"{100 * float(error):.1f}%"}
         return {"loss": self._loss, **errors}
 
-    def _get_train_description(self, current_epoch: int) -> str:
-        return f"epoch {current_epoch + 1} of {self.trainer.max_epochs}".ljust(len(self.validation_description))
+    def describe(self, epoch: int) -> str:
+        return f"epoch {epoch + 1} of {self.trainer.max_epochs}"
 
 
 class EpochLines(Callback):

@@ -16,9 +16,8 @@ from torch import Tensor
 from alexnet_lab.config import schema
 from alexnet_lab.config.options import ModelConfig
 from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.paths import CONF
 from alexnet_lab.weights.trained_network import TrainedNetwork, assemble, check_shape, checked_model, shapes_alone
-
-CONF = Path(__file__).parents[3] / "conf"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,108 @@
+"""The wheel, installed in a folder of its own: `alexnet-lab PROGRAM` does what `python src/PROGRAM.py` does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conftest import HANG, SOURCE, one_thread
+
+Installed = Callable[..., subprocess.CompletedProcess[str]]
+PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with what a wheel of this checkout installs."""
+    project, wheels, site = (tmp_path_factory.mktemp(name) for name in ("project", "wheels", "site"))
+    for name in ("src", "conf", "experiments"):  # building leaves files where it builds
+        shutil.copytree(
+            SOURCE.parent / name, project / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+        )
+    for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
+        shutil.copy(SOURCE.parent / name, project)
+    build = ("wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", str(wheels), str(project))
+    subprocess.run([*PIP, *build], check=True, timeout=HANG)
+    [wheel] = wheels.iterdir()
+    subprocess.run(
+        [*PIP, "install", "--no-deps", "--no-index", "--target", str(site), str(wheel)], check=True, timeout=HANG
+    )
+    return site
+
+
+@pytest.fixture
+def installed(site: Path, tmp_path: Path) -> Installed:
+    """installed("train", *arguments) runs alexnet-lab in tmp_path and returns the finished process."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [str(site / "bin" / "alexnet-lab"), *arguments]
+        environment = one_thread() | {"PYTHONPATH": str(site)}
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=HANG, check=False
+        )
+
+    return run
+
+
+def test_the_wheel_holds_what_a_checkout_has(site: Path) -> None:
+    shipped = site / "alexnet_lab" / "shipped"
+    for folder, kind in (("conf", "*.yaml"), ("experiments", "*.yaml")):
+        ours = {file.relative_to(SOURCE.parent) for file in (SOURCE.parent / folder).rglob(kind)}
+        assert ours == {file.relative_to(shipped) for file in (shipped / folder).rglob("*") if file.is_file()}
+    assert (site / "alexnet_lab" / "py.typed").exists()
+    assert (site / "hydra_plugins" / "alexnet_lab_sweeps.py").exists()
+
+
+def test_a_run_its_evaluation_and_a_sweep(installed: Installed, small: tuple[str, ...], tmp_path: Path) -> None:
+    trained = installed("train", *small, "hydra.run.dir=run")
+    assert trained.returncode == 0, trained.stderr
+    assert trained.stdout.splitlines()[-1] == "next: alexnet-lab evaluate run=run views=ten-crop"
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["commit"] == "unknown"  # rather than that of a repository that the environment lies in
+
+    evaluated = installed("evaluate", "run=run")
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert f"top-1 error {100 * result['metrics']['val_top1_error']:.2f} %" in evaluated.stdout
+
+    swept = installed("train", "-m", "seed=0,1", "sweep=a", *small)
+    assert swept.returncode == 0, swept.stderr
+    assert "2 jobs: 2 done" in swept.stderr
+    same = json.loads((tmp_path / "runs" / "a" / "seed-0" / "result.json").read_text())
+    assert same["metrics"]["val_top1_error"] == result["metrics"]["val_top1_error"]
+    assert installed("reproduce", "status").stdout.splitlines() == ["runs/a: 2 jobs: 2 complete"]
+
+
+def test_two_processes_of_a_run(installed: Installed, small: tuple[str, ...], tmp_path: Path) -> None:
+    two = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
+    answer = installed("train", *small, *two, "hydra.run.dir=run")
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["parts"][0]["devices"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("trian",), "error: alexnet-lab trian: no such program; did you mean train? There are dashboard, evaluate, "),
+        ((), "error: alexnet-lab ...: no such program; name one of dashboard, evaluate, "),
+        (("train", "callbacks=x"), "error: callbacks: no such key; what a run does is among the keys of alexnet-lab "),
+    ],
+)
+def test_mistakes_end_in_a_line(installed: Installed, arguments: tuple[str, ...], line: str, tmp_path: Path) -> None:
+    answer = installed(*arguments)
+    assert answer.returncode == 2
+    assert answer.stderr.startswith(line)
+    assert len(answer.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_names_every_program(installed: Installed) -> None:
+    answer = installed("--help")
+    assert answer.returncode == 0
+    assert {file.stem for file in SOURCE.glob("*.py")} <= set(answer.stdout.split())
+    assert "alexnet-lab sync [folder=runs]" in installed("sync", "--help").stdout
