@@ -52,12 +52,13 @@ reproduce-table: $(READY) ## train every variant of the paper's ablation table a
 	@$(RUN) src/reproduce.py experiment=ablations $(if $(SEEDS),seeds=$(SEEDS)) $(if $(JOBS),jobs=$(JOBS)) data=$(DATA) \
 	    $(if $(DATA_ROOT),"data.root='$(DATA_ROOT)'") $(if $(filter-out 1,$(DEVICES)),trainer=ddp trainer.devices=$(DEVICES)) $(ARGS)
 
-test: $(READY) check ## style, types and the whole test suite
+test: $(READY) check ## style, rooms, types and the whole test suite
 	$(RUN) -m pytest --numprocesses=auto --dist=worksteal
 
-check: $(READY) ## style and types alone
+check: $(READY) ## style, rooms and types alone
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	PYTHONPATH=src $(VENV)/bin/lint-imports --no-cache
 	$(RUN) -m mypy
 
 fuzz: $(READY) ## random bad command lines: each refused in a line, nothing left (N=500 SEED=0)

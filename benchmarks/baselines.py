@@ -17,8 +17,9 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.neighbors import KNeighborsClassifier
 
-from alexnet_lab.data.fractals import FractalSettings, FractalSource
+from alexnet_lab.data.fractals import FractalSource
 from alexnet_lab.data.prepare import prepare_store
+from alexnet_lab.fractals.settings import FractalSettings
 
 ROOT = Path(__file__).parents[1]
 

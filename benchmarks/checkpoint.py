@@ -11,8 +11,9 @@ from pathlib import Path
 
 import torch
 
-from alexnet_lab.training import checkpoint_file
-from alexnet_lab.training.checkpoints import LAST, Checkpoints
+from alexnet_lab.runs import checkpoint_file
+from alexnet_lab.runs.checkpoints import LAST
+from alexnet_lab.training.checkpoints import Checkpoints
 
 WEIGHTS = 60_965_224
 TIMES = 4

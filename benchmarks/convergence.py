@@ -24,10 +24,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from alexnet_lab.errors import UserError
-from alexnet_lab.files import write_bytes
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.files import write_bytes
 from alexnet_lab.reports.forest_plot import FAINT, OURS, SETTINGS, TEXT
-from alexnet_lab.training.result import read_result
+from alexnet_lab.runs.result import read_result
 
 LARGE_CHANGE = 0.5  # points of the error
 LEFT = 0.99  # times ln(classes): a training loss below this has left it

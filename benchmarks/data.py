@@ -71,7 +71,7 @@ def make_pictures(folder: Path, pictures: int) -> int:
 
 def pack(folder: Path) -> None:
     """Our store of 256 x 256 pixels in store/, and its training pictures as single files in npy/."""
-    from alexnet_lab.config import DataConfig, RunConfig
+    from alexnet_lab.config.options import DataConfig, RunConfig
     from alexnet_lab.data.module import PictureData
 
     data = DataConfig(source="folder", root=str(folder / "jpeg"), store_root=str(folder / "store"), image_size=256)

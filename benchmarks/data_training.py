@@ -28,14 +28,14 @@ from hydra import compose, initialize_config_dir
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
-from alexnet_lab import config
-from alexnet_lab.config import RunConfig
-from alexnet_lab.config_checks import typed
+from alexnet_lab.config import schema
+from alexnet_lab.config.checks import typed
+from alexnet_lab.config.options import RunConfig
+from alexnet_lab.core.memory import keep_freed_memory
 from alexnet_lab.data.module import PictureData
 from alexnet_lab.data.reader import Batch
-from alexnet_lab.experiments import run_folders
-from alexnet_lab.training.build import build_network
-from alexnet_lab.training.memory import keep_freed_memory
+from alexnet_lab.networks.build import build_network
+from alexnet_lab.runs import paths
 from alexnet_lab.training.module import Classifier
 from alexnet_lab.training.ranks import Ranks
 
@@ -80,8 +80,8 @@ class Clock(Callback):
 
 
 def composed(overrides: list[str]) -> RunConfig:
-    config.register()
-    run_folders.register_resolver()
+    schema.register()
+    paths.register_resolver()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         return typed(compose("train", overrides))
 

@@ -28,8 +28,8 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 from torchvision.io import ImageReadMode, decode_image, read_file
 
+from alexnet_lab.core.parallel import usable_cores
 from alexnet_lab.data.layouts.tree import TreeLayout
-from alexnet_lab.data.parallel import usable_cores
 from alexnet_lab.data.picture_source import PictureSource
 from alexnet_lab.data.prepare import prepare_store
 

@@ -17,9 +17,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from alexnet_lab.errors import UserError
-from alexnet_lab.experiments.statistics import LEVEL, Difference, Verdict, compare
-from alexnet_lab.training.result import read_result
+from alexnet_lab.claims.statistics import LEVEL, Difference, Verdict, compare
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.runs.result import read_result
 
 METRICS = {"top-1": "val_top1_error", "top-5": "val_top5_error"}
 

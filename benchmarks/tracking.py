@@ -19,7 +19,7 @@ import time
 from datetime import date
 from pathlib import Path
 
-from alexnet_lab.data.parallel import usable_cores
+from alexnet_lab.core.parallel import usable_cores
 
 SOURCE = Path(__file__).parents[1] / "src"
 PHASES = ("start", "a step of epoch 1, ms", "a later step, ms", "end", "in all")

@@ -26,9 +26,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from alexnet_lab.config import OptimizationConfig
+from alexnet_lab.config.options import OptimizationConfig
+from alexnet_lab.core.memory import keep_freed_memory
 from alexnet_lab.networks.alexnet import AlexNet
-from alexnet_lab.training.memory import keep_freed_memory
 from alexnet_lab.training.recipe import make_optimizer
 
 

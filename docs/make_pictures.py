@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from alexnet_lab.data.fractals import FractalSettings, render_split
+from alexnet_lab.fractals.collection import render_split
+from alexnet_lab.fractals.settings import FractalSettings
 
 DOCS = Path(__file__).parent
 CLASSES, EXAMPLES, ZOOM, GAP = 10, 10, 1, 3

@@ -8,10 +8,10 @@ Saving again updates the same workspace and report.
 
 import sys
 
-from alexnet_lab import command_line
-from alexnet_lab.arguments import choice, read_arguments
-from alexnet_lab.paths import RUNS
-from alexnet_lab.tracking.dashboard import save_dashboard
+from alexnet_lab.cli import command_line
+from alexnet_lab.cli.arguments import choice, read_arguments
+from alexnet_lab.core.paths import RUNS
+from alexnet_lab.reports.dashboard import save_dashboard
 from alexnet_lab.tracking.terminal import watch
 
 KEYS = {"sweep": None, "experiment": "", "project": "alexnet-lab", "entity": "", "terminal": "false"}

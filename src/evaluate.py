@@ -11,67 +11,8 @@ data.root=DIR          where the pictures are now, if they have moved, or others
 out=DIR                where the files go; else RUN/evaluation/, of several runs runs/ensembles/
 """
 
-import os
-import sys
-import time
-
-from alexnet_lab import command_line
-from alexnet_lab.arguments import choice, path, read_arguments, whole_number
-from alexnet_lab.config import TrainerConfig
-from alexnet_lab.door import check_devices
-from alexnet_lab.errors import UserError
-from alexnet_lab.evaluation.request import default_folder, run_folders
-from alexnet_lab.experiments import lifeline
-from alexnet_lab.files import check_folder_writable, check_no_links
-
-KEYS = {
-    "run": None,
-    "views": "centre",
-    "checkpoint": "last",
-    "devices": "1",
-    "accelerator": "auto",
-    "data.root": "",
-    "data.store_root": "",
-    "out": "",
-}
-
-
-def evaluate() -> None:
-    asked = read_arguments(sys.argv[1:], KEYS)
-    runs = run_folders(asked["run"])
-    views, checkpoint = choice("views", asked["views"], ("centre", "ten-crop")), asked["checkpoint"]
-    choice("checkpoint", checkpoint, ("last", "best"))
-    choice("accelerator", asked["accelerator"], ("auto", "cpu", "gpu"))
-    os.environ.update(lifeline.environment())  # for the other ranks, which this process starts
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # they would warn that this one has ended
-    devices = whole_number("devices", asked["devices"], 1, 1024)
-    check_devices(TrainerConfig(accelerator=asked["accelerator"], devices=devices))
-    folder = path(asked["out"]) if asked["out"] else default_folder(runs, views, checkpoint)
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"out={folder}: is a file; name a folder")
-    if not asked["out"] and len(runs) == 1:
-        check_no_links(folder.parent)
-    check_folder_writable(folder)
-    command_line.stop_when_asked("nothing was written")
-    moved = {key: asked[key] for key in ("data.root", "data.store_root") if asked[key]}
-
-    from alexnet_lab.evaluation import evaluator, report  # here, because torch takes seconds to load
-    from alexnet_lab.evaluation.members import load_members
-    from alexnet_lab.training.environment import commit, hardware, versions
-    from alexnet_lab.training.same_images import facts
-
-    started = time.monotonic()
-    members, store = load_members(runs, checkpoint, moved, devices)
-    counts, is_first = evaluator.evaluate(members, store, views, asked["accelerator"], devices)
-    if not is_first:
-        return
-    about = {"views": views, "checkpoint": checkpoint, "pictures_of": str(store.path), "devices": devices}
-    about |= {"images": facts(store)}
-    about |= {"seconds": time.monotonic() - started, "hardware": hardware(), "versions": versions(), "commit": commit()}
-    report.write(folder, counts, runs, store.class_names, about)
-    report.show(counts, runs, views, checkpoint)
-    print(f"{folder}: top-1 error {100 * counts[-1].top1_error:.2f} %, top-5 error {100 * counts[-1].top5_error:.2f} %")
-
+from alexnet_lab.cli import command_line
+from alexnet_lab.cli.evaluate import evaluate
 
 if __name__ == "__main__":
     command_line.help_or_run(evaluate, __doc__)

@@ -6,10 +6,10 @@ python src/export.py weights=FILE format=... out=FILE      from a file that src/
 
 import sys
 
-from alexnet_lab import command_line
-from alexnet_lab.arguments import choice, path, read_arguments
-from alexnet_lab.errors import UserError
-from alexnet_lab.training.same_run import configuration_of
+from alexnet_lab.cli import command_line
+from alexnet_lab.cli.arguments import choice, path, read_arguments
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.runs.config_snapshot import configuration_of
 from alexnet_lab.weights.file_kind import kind_of
 from alexnet_lab.weights.whole_file import check_writable
 

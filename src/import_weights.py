@@ -6,8 +6,8 @@ python src/import_weights.py file=bvlc_alexnet.caffemodel out=alexnet_caffe.safe
 
 import sys
 
-from alexnet_lab import command_line
-from alexnet_lab.arguments import path, read_arguments
+from alexnet_lab.cli import command_line
+from alexnet_lab.cli.arguments import path, read_arguments
 from alexnet_lab.weights.file_kind import kind_of
 from alexnet_lab.weights.whole_file import check_writable
 

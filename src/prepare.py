@@ -13,17 +13,17 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from alexnet_lab import command_line, config, config_checks
-from alexnet_lab.data import commands
+from alexnet_lab.cli import command_line, prepare
+from alexnet_lab.config import checks, schema
 
-config.register()
-command = sys.argv.pop(1) if sys.argv[1:] and sys.argv[1] in commands.COMMANDS else "prepare"
+schema.register()
+command = sys.argv.pop(1) if sys.argv[1:] and sys.argv[1] in prepare.COMMANDS else "prepare"
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="prepare")
 def main(settings: DictConfig) -> None:
     with command_line.one_line_errors():
-        commands.COMMANDS[command](config_checks.typed_data(settings))
+        prepare.COMMANDS[command](checks.typed_data(settings))
 
 
 if __name__ == "__main__":

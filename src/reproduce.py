@@ -9,14 +9,15 @@ status shows where a sweep stands, with an experiment's table so far, while it r
 
 import sys
 
-from alexnet_lab import command_line
-from alexnet_lab.experiments.request import read_request, read_status_request
-from alexnet_lab.experiments.sweep_process import run_sweep
+from alexnet_lab.cli import command_line
+from alexnet_lab.cli.reproduction_request import read_request, read_status_request
+from alexnet_lab.core import signals
 from alexnet_lab.reports.ablation_table import make_table, print_table, write_table
 from alexnet_lab.reports.collect import collect
 from alexnet_lab.reports.forest_plot import write_forest_plot
 from alexnet_lab.reports.heading import about, cost
-from alexnet_lab.reports.sweep_status import print_status, print_sweeps, sweep_status
+from alexnet_lab.sweeps.status import print_status, print_sweeps, sweep_status
+from alexnet_lab.sweeps.sweep_process import run_sweep
 
 
 def reproduce() -> None:
@@ -45,5 +46,5 @@ def status() -> None:
 
 
 if __name__ == "__main__":
-    command_line.leave_when_asked()
+    signals.leave_when_asked()
     command_line.help_or_run(status if sys.argv[1:2] == ["status"] else reproduce, __doc__)

@@ -5,8 +5,8 @@ python src/sync.py [folder=runs]        a sweep's folder, a run's, or all
 
 import sys
 
-from alexnet_lab import command_line
-from alexnet_lab.arguments import path, read_arguments
+from alexnet_lab.cli import command_line
+from alexnet_lab.cli.arguments import path, read_arguments
 from alexnet_lab.tracking.sync import sync
 
 

@@ -3,7 +3,7 @@
 python src/train.py                                   one run on the embedded data
 python src/train.py -m model.lrn=true,false           a sweep
 python src/train.py data=imagenet data.root=DIR model=alexnet trainer=ddp
-python src/train.py --cfg job                         every knob with its value
+python src/train.py --cfg job                         every option with its value
 """
 
 from pathlib import Path
@@ -12,18 +12,20 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from alexnet_lab import command_line, config, config_checks
-from alexnet_lab.experiments import run_folders
-from alexnet_lab.experiments.composition import composition
+from alexnet_lab.cli import command_line
+from alexnet_lab.cli.composition import composition
+from alexnet_lab.config import checks, schema
+from alexnet_lab.core import signals
+from alexnet_lab.runs import paths
 
-config.register()
-run_folders.register_resolver()
+schema.register()
+paths.register_resolver()
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def main(settings: DictConfig) -> None:
     with command_line.one_line_errors():
-        run = config_checks.typed(settings)
+        run = checks.typed(settings)
 
         from alexnet_lab.training.run import train  # here, because torch takes seconds to load
 
@@ -32,5 +34,5 @@ def main(settings: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    command_line.leave_when_asked()
+    signals.leave_when_asked()
     command_line.run(main)

@@ -22,8 +22,8 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).parents[1] / "src"), str(Path(__file__).parent)]
 
-from alexnet_lab.command_line import known_keys
-from alexnet_lab.config import RunConfig
+from alexnet_lab.cli.command_line import known_keys
+from alexnet_lab.config.options import RunConfig
 from conftest import SOURCE, one_thread
 
 SECONDS = 10.0  # on a machine that does nothing else
@@ -46,7 +46,7 @@ Line = tuple[str, list[str]]  # the script, and its arguments
 
 
 @dataclasses.dataclass(frozen=True)
-class Knob:
+class Option:
     """A setting as config.py declares it."""
 
     key: str
@@ -54,15 +54,15 @@ class Knob:
     metadata: dict[str, Any]
 
 
-def knobs(schema: type = RunConfig, prefix: str = "") -> Iterator[Knob]:
+def options(schema: type = RunConfig, prefix: str = "") -> Iterator[Option]:
     for item in dataclasses.fields(schema):
         if isinstance(item.default_factory, type) and dataclasses.is_dataclass(item.default_factory):
-            yield from knobs(item.default_factory, f"{prefix}{item.name}.")
+            yield from options(item.default_factory, f"{prefix}{item.name}.")
         else:
-            yield Knob(prefix + item.name, str(item.type), dict(item.metadata))
+            yield Option(prefix + item.name, str(item.type), dict(item.metadata))
 
 
-KNOBS = list(knobs())
+OPTIONS = list(options())
 
 
 class Generator:
@@ -130,28 +130,32 @@ class Generator:
         return self.train(f"{group}={self.pick(wrong, wrong, wrong, '3', 'true', '[a]', '/etc/passwd', '..')}")
 
     def wrong_type(self) -> Line:
-        knob = self.pick(*(knob for knob in KNOBS if knob.kind.split(" ")[0] in ("int", "float", "bool", "list[int]")))
+        option = self.pick(
+            *(option for option in OPTIONS if option.kind.split(" ")[0] in ("int", "float", "bool", "list[int]"))
+        )
         values = ["soon", "{a: 1}", "[[1]]", "'1 2'", "1.5.2", "[a]", "''", "--3", "1..5"]
-        if not knob.kind.endswith("| None"):
+        if not option.kind.endswith("| None"):
             values.append("null")
-        if knob.kind.startswith("int"):
+        if option.kind.startswith("int"):
             values += ["1.5", "true2", "1e3x", "[1]"]
-        if knob.kind == "bool":
+        if option.kind == "bool":
             values += ["perhaps", "tru", "2.5", "2", "-1", "77"]
-        return self.train(f"{knob.key}={self.pick(*values)}")
+        return self.train(f"{option.key}={self.pick(*values)}")
 
     def out_of_range(self) -> Line:
-        knob = self.pick(*(knob for knob in KNOBS if knob.metadata["minimum"] is not None or knob.metadata["choices"]))
-        choices, low, high = (knob.metadata[name] for name in ("choices", "minimum", "maximum"))
+        option = self.pick(
+            *(option for option in OPTIONS if option.metadata["minimum"] is not None or option.metadata["choices"])
+        )
+        choices, low, high = (option.metadata[name] for name in ("choices", "minimum", "maximum"))
         if choices:
             wrong = [self.mutated(str(choices[0]), [str(c) for c in choices]) if isinstance(choices[0], str) else 3]
         else:
-            whole = knob.kind.startswith(("int", "list[int]"))
+            whole = option.kind.startswith(("int", "list[int]"))
             wrong = [low - 1, -(10 ** self.number(2, 30)), 10**30, 10**18]
             wrong += [] if whole else ["nan", "inf", "-inf", low - 1e-3, "1e400"]
             wrong += [] if high is None else [high + 1, high * 1000 + 1]
         value = self.pick(*wrong)
-        return self.train(f"{knob.key}=[{value}]" if knob.kind.startswith("list") else f"{knob.key}={value}")
+        return self.train(f"{option.key}=[{value}]" if option.kind.startswith("list") else f"{option.key}={value}")
 
     def impossible(self) -> Line:
         n = self.number
@@ -193,24 +197,28 @@ class Generator:
         return self.train(*self.pick(*lines).split())
 
     def weird(self) -> Line:
-        knob = self.pick(
-            *(knob for knob in KNOBS if knob.kind.split(" ")[0] in ("int", "float") and "None" not in knob.kind)
+        option = self.pick(
+            *(
+                option
+                for option in OPTIONS
+                if option.kind.split(" ")[0] in ("int", "float") and "None" not in option.kind
+            )
         )
         depth = self.number(2, 5000)
         return self.train(
             self.pick(
                 self.text() + "§",
                 f"{self.text()}§={self.text()}",
-                f"{knob.key}={self.text()}§",
-                f"{knob.key}§{self.text()}=1",
+                f"{option.key}={self.text()}§",
+                f"{option.key}§{self.text()}=1",
                 "[" * depth,
-                f"{knob.key}={'[' * depth}{']' * depth}",
-                f"{knob.key}={'{a:' * depth}1{'}' * depth}",
-                f"{knob.key}={'(' * depth}",
-                f"{knob.key}={'x' * self.number(1000, 100_000)}",
+                f"{option.key}={'[' * depth}{']' * depth}",
+                f"{option.key}={'{a:' * depth}1{'}' * depth}",
+                f"{option.key}={'(' * depth}",
+                f"{option.key}={'x' * self.number(1000, 100_000)}",
                 f"{'x.' * depth}y=1",
                 "§" * depth,
-                f"{knob.key}=${{{self.pick('oc.env:HOME', 'nothing', 'model', knob.key)}}}",
+                f"{option.key}=${{{self.pick('oc.env:HOME', 'nothing', 'model', option.key)}}}",
                 f"model.name=${{{self.pick('oc.env:PATH', 'oc.env:ALEXNET_LAB', 'nothing:1', '')}}}",
             )
         )
@@ -236,7 +244,8 @@ class Generator:
                 "hydra.run.dir=afile/x",
                 "hydra.run.dir=[1,2]", "hydra.run.dir=null", "hydra.runn.dir=x", "hydra.job.chdir=perhaps",
                 "hydra.run.dir=/dev/null/x", "hydra.run.dir=${nothing}",
-                "hydra/job_logging=nothing", "hydra.mode=nothing", "hydra.callbacks.door=null", "hydra.callbacks=null",
+                "hydra/job_logging=nothing", "hydra.mode=nothing", "hydra.callbacks=null",
+                "hydra.callbacks.preflight=null",
             ).replace("\n", "")
         ]  # fmt: skip
 

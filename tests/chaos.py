@@ -28,9 +28,9 @@ if __name__ == "__main__":
 
 import yaml
 
-from alexnet_lab.errors import PREEMPTED_EXIT_CODE, UserError
-from alexnet_lab.training import checkpoint_file
-from alexnet_lab.training.result import read_result
+from alexnet_lab.core.errors import PREEMPTED_EXIT_CODE, UserError
+from alexnet_lab.runs import checkpoint_file
+from alexnet_lab.runs.result import read_result
 from conftest import SOURCE, one_thread
 from processes import children_of, working_in
 

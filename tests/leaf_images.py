@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from alexnet_lab.config import RunConfig
+from alexnet_lab.config.options import RunConfig
+from alexnet_lab.core.signals import ASKS_TO_END
 from alexnet_lab.data.prepare import prepare_store
 from alexnet_lab.data.sources import make_source
 from alexnet_lab.data.store import Store
-from alexnet_lab.training.preemption import SIGNALS
 from alexnet_lab.training.run import train
-from test_config import composed
+from config.test_config import composed
 
 CLASSES = ("ash", "birch", "elm", "fir", "oak", "yew")
 
@@ -56,7 +56,7 @@ def prepared_anew(run: RunConfig) -> Store:
 
 def trained(run: RunConfig, folder: Path) -> Path:
     """The folder of a run that is done, or continued, here: its signals are given back, and it takes one thread."""
-    before, threads = {number: signal.getsignal(number) for number in SIGNALS}, torch.get_num_threads()
+    before, threads = {number: signal.getsignal(number) for number in ASKS_TO_END}, torch.get_num_threads()
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
     try:

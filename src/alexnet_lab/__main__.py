@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from alexnet_lab.errors import UserError
-from alexnet_lab.paths import SCRIPTS
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.paths import SCRIPTS
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
     if name in scripts:
         os.execv(sys.executable, [sys.executable, str(scripts[name]), *sys.argv[2:]])  # noqa: S606
 
-    from alexnet_lab import command_line  # here, because only this needs it
+    from alexnet_lab.cli import command_line  # here, because only this needs it
 
     command_line.help_or_run(lambda: _refuse(name, scripts), _description(scripts))
 

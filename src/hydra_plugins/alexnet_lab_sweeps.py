@@ -56,15 +56,22 @@ class CheckedSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from alexnet_lab import hydra_compat
-        from alexnet_lab.experiments.planning import check_size, plan_sweep
+        from alexnet_lab.claims.experiment import load_experiment
+        from alexnet_lab.cli.preflight import check_job
+        from alexnet_lab.core import hydra_compat
+        from alexnet_lab.sweeps.planning import check_size, plan_sweep
 
         loader = self.hydra_context.config_loader
         overrides = hydra_compat.parsed(arguments, loader)
         check_size(overrides)
         product = hydra_compat.combinations(overrides)
+        variants = {} if self.experiment is None else load_experiment(self.experiment).variants
         plan = plan_sweep(
-            product, self.experiment, self.config.sweep, lambda job: loader.load_sweep_config(self.config, job)
+            product,
+            {name: variant.overrides for name, variant in variants.items()},
+            self.experiment if self.config.sweep is None else self.config.sweep,
+            lambda job: loader.load_sweep_config(self.config, job),
+            check_job,
         )
         with open_dict(self.config):
             self.config.hydra.sweep.dir = str(plan.folder)
@@ -81,9 +88,9 @@ class LocalLauncher(Launcher):
         self.config, self.hydra_context = config, hydra_context
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from alexnet_lab.experiments.composition import composition
-        from alexnet_lab.experiments.job_process import Job
-        from alexnet_lab.experiments.scheduler import Scheduler
+        from alexnet_lab.cli.composition import composition
+        from alexnet_lab.sweeps.job_process import Job
+        from alexnet_lab.sweeps.scheduler import Scheduler
         from alexnet_lab.tracking.sync import say_what_waits
 
         folder, jobs, seeds = Path(self.config.hydra.sweep.dir), [], set()
@@ -115,7 +122,7 @@ class LocalLauncher(Launcher):
         name = self.config.hydra.sweeper.get("experiment")
         if name is None:
             return None
-        from alexnet_lab.experiments.experiment import load_experiment
+        from alexnet_lab.claims.experiment import load_experiment
         from alexnet_lab.reports.live_table import LiveTable
 
         table = LiveTable(folder, load_experiment(name), seeds)

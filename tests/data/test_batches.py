@@ -23,6 +23,7 @@ from small_pictures import (
     views,
 )
 
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.augmentation import Augmentation
 from alexnet_lab.data.batches import EvaluationBatches, TrainBatches
 from alexnet_lab.data.buffers import Buffers
@@ -30,7 +31,6 @@ from alexnet_lab.data.placement import place
 from alexnet_lab.data.randomness import normal, uniform
 from alexnet_lab.data.reader import Batch, PictureReader
 from alexnet_lab.data.variation import Variation
-from alexnet_lab.errors import UserError
 
 
 def train_batches(images: object = IMAGES, workers: int = 0, **ranks: int) -> TrainBatches:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.data import contents
 from alexnet_lab.data.array_source import ArraySource
 from alexnet_lab.data.block import Block
@@ -23,7 +24,6 @@ from alexnet_lab.data.layouts.detect import find_layout
 from alexnet_lab.data.picture_source import PictureSource
 from alexnet_lab.data.prepare import discard_changed, prepare_store
 from alexnet_lab.data.store_writer import StoreWriter
-from alexnet_lab.errors import UserError
 from data.test_fashion_mnist import lay, small_files
 
 LONG_AGO = (10**9, 10**9)

@@ -13,12 +13,12 @@ from pathlib import Path
 import made_collections
 import pytest
 
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.data import places
 from alexnet_lab.data.block import Block
 from alexnet_lab.data.decode_job import Job
 from alexnet_lab.data.decode_pool import DecodePool
 from alexnet_lab.data.places import FilePlace
-from alexnet_lab.errors import UserError
 
 SIDE = 16
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.fashion_mnist import FILES, FashionMnistSource
 from alexnet_lab.data.fetch import ARCHIVES
 from alexnet_lab.data.prepare import prepare_store
-from alexnet_lab.errors import UserError
 from data.test_fetch import publish, serving
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")

@@ -21,12 +21,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alexnet_lab.config import DataConfig
+from alexnet_lab.config.options import DataConfig
+from alexnet_lab.core.errors import Preempted, UserError
 from alexnet_lab.data import fetch
 from alexnet_lab.data.cifar10 import Cifar10Source
 from alexnet_lab.data.prepare import prepare_store
 from alexnet_lab.data.sources import check_at_hand, make_source
-from alexnet_lab.errors import Preempted, UserError
 
 NAME = "imagenette2-160.tgz"
 

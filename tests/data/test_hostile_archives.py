@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.data import cifar10
 from alexnet_lab.data.cifar10 import ARCHIVE, FILES, FOLDER, Cifar10Source
 from alexnet_lab.data.fetch import extract
-from alexnet_lab.errors import UserError
 
 NAMES = [name for names in FILES.values() for name in names]
 

@@ -10,13 +10,13 @@ import made_collections
 import numpy as np
 import pytest
 
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.layouts import archives
 from alexnet_lab.data.layouts.detect import detect, find_layout
 from alexnet_lab.data.picture import read_square
 from alexnet_lab.data.picture_source import PictureSource, Selection
 from alexnet_lab.data.prepare import prepare_store
 from alexnet_lab.data.store import Store
-from alexnet_lab.errors import UserError
 
 SIDE = 16
 

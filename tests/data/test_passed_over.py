@@ -10,10 +10,10 @@ import made_collections
 import numpy as np
 import pytest
 
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.layouts import archives
 from alexnet_lab.data.layouts.detect import find_layout
 from alexnet_lab.data.picture_source import PictureSource, Selection
-from alexnet_lab.errors import UserError
 
 OF_SYSTEMS = (
     *("@eaDir", ".thumbnails", ".@__thumb", "#recycle", "$RECYCLE.BIN", "System Volume Information", "__MACOSX"),

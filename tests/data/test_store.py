@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.block import Block, Rejected, make_block
-from alexnet_lab.data.fractals import FractalSettings, FractalSource
+from alexnet_lab.data.fractals import FractalSource
 from alexnet_lab.data.prepare import discard_changed, prepare_store
 from alexnet_lab.data.store import StoreError, open_store, store_key
 from alexnet_lab.data.store_checks import verify_store
 from alexnet_lab.data.store_writer import StoreWriter
-from alexnet_lab.errors import UserError
+from alexnet_lab.fractals.settings import FractalSettings
 from conftest import HANG
 
 SIDE = 16

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.layouts.detect import find_layout
 from alexnet_lab.data.picture_source import PictureSource, Selection
 from alexnet_lab.data.prepare import prepare_store
-from alexnet_lab.errors import UserError
 
 
 def folder_source(root: Path, size: int, processes: int | None = None) -> PictureSource:

@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from alexnet_lab.errors import UserError
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.evaluation.members import load_members
 from alexnet_lab.weights.run_folder import load_run
 from conftest import HANG, SMALL, SOURCE, Program, one_thread

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from alexnet_lab.errors import UserError
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.files import write_bytes
 from alexnet_lab.evaluation.evaluator import evaluate
 from alexnet_lab.evaluation.members import load_members
-from alexnet_lab.files import write_bytes
-from alexnet_lab.training import checkpoint_file
+from alexnet_lab.runs import checkpoint_file
 from alexnet_lab.weights.run_folder import load_run
 from leaf_images import CLASSES, leaf_run, make_leaves, prepared, prepared_anew, trained
 
@@ -79,7 +79,7 @@ def test_after_a_class_was_renamed_the_run_keeps_its_names_and_its_mean(tmp_path
 
 
 def test_a_run_on_fractals_that_are_rendered_no_more_says_so() -> None:
-    of_version_1 = Path(__file__).parents[1] / "training" / "run_of_version_1"
+    of_version_1 = Path(__file__).parents[1] / "runs" / "run_of_version_1"
     with pytest.raises(UserError, match="its images, fractals of an earlier version, are rendered no more"):
         load_members([of_version_1], "last", {})
 

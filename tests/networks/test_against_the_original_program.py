@@ -25,7 +25,7 @@ RUNS = {
 
 
 def compare(
-    knobs: dict,
+    options: dict,
     run: Run,
     dtype: torch.dtype,
     pictures: int = 3,
@@ -34,9 +34,9 @@ def compare(
 ) -> float:
     """The largest relative difference between ours and the reference: loss, logits and each parameter's gradient."""
     torch.manual_seed(1)
-    network = AlexNet(7, **INITIAL | knobs).train(training)
-    side = knobs["input_size"]
-    contrast = 60 if knobs.get("lrn", True) else 1  # without LRN signals are not held back, and softmax saturates
+    network = AlexNet(7, **INITIAL | options).train(training)
+    side = options["input_size"]
+    contrast = 60 if options.get("lrn", True) else 1  # without LRN signals are not held back, and softmax saturates
     x, labels = contrast * torch.randn(pictures, 3, side, side), torch.arange(pictures) % 7
     for parameter in network.parameters():
         if parameter.dim() == 1:
@@ -66,21 +66,21 @@ def compare(
     return max(differences.values())
 
 
-@pytest.mark.parametrize(("knobs", "run"), RUNS.values(), ids=RUNS.keys())
+@pytest.mark.parametrize(("options", "run"), RUNS.values(), ids=RUNS.keys())
 @pytest.mark.parametrize(("dtype", "limit"), [(torch.float64, 1e-9), (torch.float32, 1e-4)], ids=["float64", "float32"])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels_last"])
-def test_every_run_of_the_original_program(knobs, run, dtype, limit, layout) -> None:
-    assert compare(SMALL | knobs, dataclasses.replace(run, stem_stride=2), dtype, layout=layout) < limit
+def test_every_run_of_the_original_program(options, run, dtype, limit, layout) -> None:
+    assert compare(SMALL | options, dataclasses.replace(run, stem_stride=2), dtype, layout=layout) < limit
 
 
 @pytest.mark.parametrize("name", RUNS)
 def test_dropout_of_training_and_of_test(name: str) -> None:
     """In training half the units of fc6 and fc7 are 0 and the others as they are; at test time all are halved."""
-    knobs, run = RUNS[name]
-    knobs, run = SMALL | knobs | {"dropout": 0.5}, dataclasses.replace(run, stem_stride=2, dropout=0.5)
-    assert compare(knobs, run, torch.float64, training=True) < 1e-9
-    assert compare(knobs, run, torch.float64, training=False) < 1e-9
-    inverted = knobs | {"dropout_scaling": "training"}
+    options, run = RUNS[name]
+    options, run = SMALL | options | {"dropout": 0.5}, dataclasses.replace(run, stem_stride=2, dropout=0.5)
+    assert compare(options, run, torch.float64, training=True) < 1e-9
+    assert compare(options, run, torch.float64, training=False) < 1e-9
+    inverted = options | {"dropout_scaling": "training"}
     assert compare(inverted, run, torch.float64, training=True) > 0.1
     assert compare(inverted, run, torch.float64, training=False) > 0.1
 
@@ -105,8 +105,8 @@ def test_another_network_is_seen_to_be_another(wrong) -> None:
 @pytest.mark.parametrize("name", ["145", "147"])
 def test_the_full_geometry(name: str) -> None:
     """224 pixels and the overhanging last window of conv1, with an eighth of the kernels."""
-    knobs, run = RUNS[name]
-    assert compare({"width": 0.125, "input_size": 224} | knobs, run, torch.float64, pictures=1) < 1e-9
+    options, run = RUNS[name]
+    assert compare({"width": 0.125, "input_size": 224} | options, run, torch.float64, pictures=1) < 1e-9
 
 
 def test_the_reference_has_the_gradient_of_its_own_loss() -> None:

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from alexnet_lab.config.geometry import feature_map_sizes, stem_padding
 from alexnet_lab.networks.alexnet import AlexNet
-from alexnet_lab.networks.geometry import feature_map_sizes, stem_padding
 from alexnet_lab.networks.spatial_norm import SpatialNorm
 
 MINI = {"width": 0.25, "input_size": 48, "stem_kernel_size": 5, "stem_stride": 2}
@@ -30,7 +30,7 @@ def parameters(network: nn.Module) -> int:
 
 
 @pytest.mark.parametrize(
-    ("knobs", "count"),
+    ("options", "count"),
     [
         ({}, 60_965_224),
         ({"towers": 1}, 62_378_344),
@@ -39,9 +39,9 @@ def parameters(network: nn.Module) -> int:
         ({"overlapping_pool": False}, 60_965_224),
     ],
 )
-def test_parameters_at_full_size(knobs: dict[str, object], count: int) -> None:
+def test_parameters_at_full_size(options: dict[str, object], count: int) -> None:
     with torch.device("meta"):
-        assert parameters(AlexNet(**knobs)) == count
+        assert parameters(AlexNet(**options)) == count
 
 
 def test_map_sizes_of_the_original_program() -> None:
@@ -52,14 +52,14 @@ def test_map_sizes_of_the_original_program() -> None:
     assert feature_map_sizes(48, 5, 2, overlapping_pool=False) == (23, 12, 10, 5, 3, 2)
 
 
-@pytest.mark.parametrize("knobs", VARIANTS.values(), ids=VARIANTS.keys())
-def test_the_layers_have_the_sizes_that_the_geometry_says(knobs: dict[str, object]) -> None:
-    network, sizes = AlexNet(10, **MINI, **knobs), {}
+@pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS.keys())
+def test_the_layers_have_the_sizes_that_the_geometry_says(options: dict[str, object]) -> None:
+    network, sizes = AlexNet(10, **MINI, **options), {}
     for name, module in network.named_modules():
         module.register_forward_hook(lambda module, args, out, name=name: sizes.update({name: out.shape[-1]}))
     network(torch.zeros(1, 3, 48, 48))
 
-    said = feature_map_sizes(48, 5, 2, bool(knobs.get("overlapping_pool", True)))
+    said = feature_map_sizes(48, 5, 2, bool(options.get("overlapping_pool", True)))
     names = ("conv1.conv", "conv1.pool", "conv2.conv", "conv2.pool", "conv5.conv", "conv5.pool")
     assert tuple(sizes[name] for name in names) == said
 
@@ -71,7 +71,7 @@ def test_every_combination_of_variants_trains(order: str, activation: str) -> No
         (1, 2), (True, False), (True, False), (True, False), (True, False), (True, False)
     ):
         if (half and towers == 2) or (not communicating and (towers == 1 or half)):
-            continue  # refused at the door
+            continue  # refused by the preflight check
         network = AlexNet(
             6, **MINI, towers=towers, half_kernels=half, lrn=lrn, spatial_normalization=spatial,
             overlapping_pool=overlapping, communicating=communicating, layer_order=order, activation=activation,

@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from alexnet_lab.data.fractals import FractalSettings, render_split
-from alexnet_lab.training.build import build_network
-from test_config import composed
+from alexnet_lab.fractals.collection import render_split
+from alexnet_lab.fractals.settings import FractalSettings
+from alexnet_lab.networks.build import build_network
+from config.test_config import composed
 
 PICTURES = 16
 ALL_001 = f"model.init_std={[0.01] * 8}".replace(" ", "")

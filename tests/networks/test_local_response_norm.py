@@ -142,7 +142,8 @@ def test_exports_to_plain_operations_for_any_batch() -> None:
 # Triton reads the variable when it is first imported, hence the new process.
 TRITON_EXAMPLES = """
 import itertools, torch
-from alexnet_lab.networks.local_response_norm import Constants, _in_blocks
+from alexnet_lab.networks.local_response_norm import _in_blocks
+from alexnet_lab.networks.local_response_norm_shared import Constants
 from alexnet_lab.networks.local_response_norm_triton import local_response_norm
 
 for size, groups, beta in [(5, 2, 0.75), (4, 1, 0.5)]:

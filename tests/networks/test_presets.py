@@ -10,11 +10,11 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from alexnet_lab.config import ARCHITECTURES, ModelConfig
-from alexnet_lab.errors import UserError
+from alexnet_lab.config.options import ARCHITECTURES, ModelConfig
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.networks.alexnet import AlexNet, TowerLinear
-from alexnet_lab.training.build import build_network
-from test_config import composed
+from alexnet_lab.networks.build import build_network
+from config.test_config import composed
 
 NEIGHBOURS = ("lenet5", "cifar10_net", "vgg11", "googlenet", "resnet18")  # one of each family
 

@@ -181,7 +181,7 @@ def test_switches_combine() -> None:
         drawn = {
             key: choice[int(torch.randint(len(choice), (), generator=generator))] for key, choice in values.items()
         }
-        drawn["communicating"] |= drawn["towers"] == 1  # refused at the door
+        drawn["communicating"] |= drawn["towers"] == 1  # refused by the preflight check
         assert AlexNet(6, **MINI, **HE, **drawn)(torch.randn(2, 3, 48, 48)).isfinite().all()
         pairs = [(key, str(value)) for key, value in drawn.items()]
         seen |= {frozenset(pair) for pair in product(pairs, pairs) if pair[0] != pair[1]}

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from alexnet_lab.errors import UserError
-from alexnet_lab.experiments.experiment import load_experiment
-from alexnet_lab.experiments.run_folders import job_name
-from alexnet_lab.experiments.statistics import Estimate
+from alexnet_lab.claims.experiment import load_experiment
+from alexnet_lab.claims.statistics import Estimate
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.reports.ablation_table import (
     AblationTable,
     make_table,
@@ -24,6 +23,7 @@ from alexnet_lab.reports.ablation_table import (
 from alexnet_lab.reports.collect import collect
 from alexnet_lab.reports.forest_plot import draw, write_forest_plot
 from alexnet_lab.reports.heading import about
+from alexnet_lab.runs.paths import job_name
 from reports.made_results import result, runs
 
 

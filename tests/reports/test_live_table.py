@@ -10,11 +10,11 @@ import pytest
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from alexnet_lab.experiments.experiment import load_experiment
-from alexnet_lab.experiments.live_view import JobView, LiveView
-from alexnet_lab.experiments.run_folders import experiment_jobs, job_name
+from alexnet_lab.claims.experiment import load_experiment
 from alexnet_lab.reports import live_table
 from alexnet_lab.reports.live_table import LiveTable
+from alexnet_lab.runs.paths import experiment_jobs, job_name
+from alexnet_lab.sweeps.live_view import JobView, LiveView
 from hydra_plugins.alexnet_lab_sweeps import LocalLauncher
 from reports.made_results import result
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from alexnet_lab.errors import PREEMPTED_EXIT_CODE, Preempted, Stopped, UserError
+from alexnet_lab.core.errors import PREEMPTED_EXIT_CODE, Preempted, Stopped, UserError
 from alexnet_lab.tracking.wandb_process import KILLED_EXIT_CODE, gpu_numbers
 from alexnet_lab.tracking.wandb_tracker import exit_code
 from conftest import HANG

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from alexnet_lab.experiments.run_folders import job_name
+from alexnet_lab.runs.paths import job_name
 from alexnet_lab.tracking.run_identity import description, run_id
-from test_config import composed
+from config.test_config import composed
 
 
 @pytest.mark.parametrize("length", range(0, 90, 3))  # the longer the name, the earlier it is cut

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 import torch
 
-from alexnet_lab.config import RunConfig
-from alexnet_lab.errors import Preempted
-from alexnet_lab.training import checkpoint_file
+from alexnet_lab.config.options import RunConfig
+from alexnet_lab.core.errors import Preempted
+from alexnet_lab.core.signals import ASKS_TO_END
+from alexnet_lab.runs import checkpoint_file
 from alexnet_lab.training.module import Classifier
-from alexnet_lab.training.preemption import SIGNALS
 from alexnet_lab.training.run import train
-from test_config import composed
+from config.test_config import composed
 
 EPOCHS, STEPS = 3, 21
 TIMES = ("seconds", "images_per_second")  # columns of metrics.csv that differ from run to run
@@ -39,7 +39,7 @@ TINY = (
 @pytest.fixture(autouse=True)
 def own_signals() -> Iterator[None]:
     """A run in this process takes over the signals: give them back. One thread: what is tested is small."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {number: signal.getsignal(number) for number in ASKS_TO_END}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

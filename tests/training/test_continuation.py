@@ -12,9 +12,10 @@ import pytest
 import torch
 from continued_runs import STEPS, outcome, signal_at, tiny, train_until_done
 
-from alexnet_lab.errors import Preempted, UserError
-from alexnet_lab.files import write_json
-from alexnet_lab.training import checkpoints, environment, run
+from alexnet_lab.core import environment
+from alexnet_lab.core.errors import Preempted, UserError
+from alexnet_lab.core.files import write_json
+from alexnet_lab.training import checkpoints, run
 from alexnet_lab.training.module import Classifier
 from alexnet_lab.training.run import train
 

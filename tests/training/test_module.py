@@ -8,7 +8,7 @@ import lightning
 from continued_runs import own_signals, tiny  # noqa: F401
 
 from alexnet_lab.data.module import PictureData
-from alexnet_lab.training.build import build_network
+from alexnet_lab.networks.build import build_network
 from alexnet_lab.training.module import Classifier
 from alexnet_lab.training.ranks import Ranks
 

@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch import nn
 
-from alexnet_lab.config import OptimizationConfig
+from alexnet_lab.config.options import OptimizationConfig
 from alexnet_lab.networks.alexnet import AlexNet
 from alexnet_lab.training.recipe import (
+    apply_group_lr_overrides,
     epochs_between_validations,
     make_optimizer,
     make_schedules,
-    set_exceptions,
     share_of_rate,
 )
-from test_config import composed
+from config.test_config import composed
 
 
 def rates(recipe: OptimizationConfig, steps: int) -> list[float]:
@@ -67,7 +67,7 @@ def rates_of_run_145(steps_an_epoch: int) -> dict[tuple[str, str], list[float]]:
     [schedule] = make_schedules(optimizer, recipe, steps)
     seen: dict[tuple[str, str], list[float]] = {}
     for step in range(steps):
-        set_exceptions(optimizer, recipe, step, steps)
+        apply_group_lr_overrides(optimizer, recipe, step, steps)
         if step % steps_an_epoch == 0:
             for group in optimizer.param_groups:
                 key = ("conv1" if group["conv1"] else "others", "biases" if group["bias"] else "weights")
@@ -103,7 +103,7 @@ def test_a_frozen_conv1_does_not_move() -> None:
     optimizer = make_optimizer(network, recipe)
     for step in range(4):
         before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
-        set_exceptions(optimizer, recipe, step, 4)
+        apply_group_lr_overrides(optimizer, recipe, step, 4)
         optimizer.zero_grad()
         nn.functional.cross_entropy(network(torch.randn(4, 3, 48, 48)), torch.arange(4)).backward()
         optimizer.step()
@@ -117,7 +117,7 @@ def test_a_plateaus_rate_too_is_divided_for_conv1() -> None:
     [schedule] = make_schedules(optimizer, recipe, 100)
     for error in (0.9, 0.9):
         schedule.step(error)
-    set_exceptions(optimizer, recipe, 50, 100)
+    apply_group_lr_overrides(optimizer, recipe, 50, 100)
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([1e-3, 2e-3, 1e-4, 2e-4])
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from test_config import composed
+from config.test_config import composed
 
 CLASSES = 10
 EPOCHS = {"alexnet": 8, "alexnet_paper": 8, "alexnet_caffe": 6, "alexnet_torchvision": 10, "alexnet_keras": 6}

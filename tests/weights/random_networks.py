@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from alexnet_lab.training.build import build_network
-from alexnet_lab.weights.foreign import preset
+from alexnet_lab.networks.build import build_network
+from alexnet_lab.weights.external_weights import preset
 from alexnet_lab.weights.trained_network import TrainedNetwork
 
 
@@ -26,9 +26,9 @@ def scatter(network: nn.Module, seed: int = 0) -> nn.Module:
     return network.eval()
 
 
-def trained(name: str, num_classes: int = 7, **knobs: Any) -> TrainedNetwork:
-    """The preset's network, with other knobs where they are given."""
-    model = dataclasses.replace(preset(name), **knobs)
+def trained(name: str, num_classes: int = 7, **options: Any) -> TrainedNetwork:
+    """The preset's network, with other options where they are given."""
+    model = dataclasses.replace(preset(name), **options)
     return TrainedNetwork(scatter(build_network(model, num_classes)), model, num_classes)
 
 

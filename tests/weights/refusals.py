@@ -11,7 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from alexnet_lab.errors import UserError
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.weights.importing import import_weights
 from alexnet_lab.weights.safetensors_file import ENTRY
 

@@ -20,14 +20,14 @@ from omegaconf import OmegaConf
 from random_networks import logits, pixels, trained
 from torch.testing import assert_close
 
-from alexnet_lab.errors import UserError
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.evaluation.views import places, probabilities
 from alexnet_lab.weights import safetensors_file, whole_file
 from alexnet_lab.weights.exporting import FORMATS, plain_state_dict
 from alexnet_lab.weights.run_folder import load_run
 from conftest import SOURCE, one_thread
 
-RUN_OF_VERSION_1 = SOURCE.parent / "tests" / "training" / "run_of_version_1"
+RUN_OF_VERSION_1 = SOURCE.parent / "tests" / "runs" / "run_of_version_1"
 DOCUMENT = SOURCE.parent / "docs" / "weights.md"
 ALEXNETS = {
     "mini": {},

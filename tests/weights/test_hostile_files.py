@@ -22,8 +22,8 @@ import torchvision
 from random_networks import scatter, trained
 from refusals import changed, refusal
 
-from alexnet_lab.errors import UserError
-from alexnet_lab.training import checkpoint_file
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.runs import checkpoint_file
 from alexnet_lab.weights import safetensors_file
 from alexnet_lab.weights.run_folder import load_run
 from conftest import SOURCE, one_thread
@@ -118,7 +118,7 @@ def test_claims_of_size_take_no_memory(good: Path, tmp_path: Path) -> None:
     code = (
         "import resource, sys; sys.path.insert(0, sys.argv.pop(1))\n"
         "from pathlib import Path\n"
-        "from alexnet_lab.errors import UserError\n"
+        "from alexnet_lab.core.errors import UserError\n"
         "from alexnet_lab.weights.importing import import_weights\n"
         "pages = int(Path('/proc/self/statm').read_text().split()[0])\n"
         f"limit = pages * resource.getpagesize() + {GIGABYTE}\n"

@@ -16,8 +16,8 @@ import torchvision
 from random_networks import logits, pixels, scatter, trained
 from torch.testing import assert_close
 
-from alexnet_lab.errors import UserError
-from alexnet_lab.training.build import build_network
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.networks.build import build_network
 from alexnet_lab.weights import safetensors_file
 from alexnet_lab.weights.caffe import read_caffemodel
 from alexnet_lab.weights.importing import import_weights
@@ -109,7 +109,7 @@ def test_the_file_says_how_it_normalizes(tmp_path: Path) -> None:
     file = tmp_path / "alexnet.caffemodel"
     file.write_bytes(caffe_writer.caffemodel(net, caffe_writer.tiny_weights()))
     expected = {"layer_order": "paper", "lrn_size": 3, "lrn_alpha": 0.0002, "lrn_beta": 0.75, "lrn_k": 2.0}
-    assert read_caffemodel(file).knobs == expected
+    assert read_caffemodel(file).options == expected
 
 
 @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16, torch.float64])

@@ -16,8 +16,8 @@ import torchvision
 from random_networks import trained
 from refusals import changed, refusal
 
-from alexnet_lab.errors import UserError
-from alexnet_lab.training import checkpoint_file
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.runs import checkpoint_file
 from alexnet_lab.weights import safetensors_file
 from alexnet_lab.weights.run_folder import load_run
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from alexnet_lab.core.parallel import map_in_order
 from alexnet_lab.data.block import Block, make_block
 from alexnet_lab.data.contents import Contents
-from alexnet_lab.data.parallel import map_in_order
 
 _PICTURES_A_BLOCK = 500
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from alexnet_lab.core.errors import Preempted, UserError
 from alexnet_lab.data.array_source import Arrays, ArraySource
 from alexnet_lab.data.contents import Contents, contents_of_files
 from alexnet_lab.data.fetch import fetch
-from alexnet_lab.errors import Preempted, UserError
 
 ARCHIVE, FOLDER = "cifar-10-python.tar.gz", "cifar-10-batches-py"
 LARGEST = 2**26  # bytes of a file; they have 31 million

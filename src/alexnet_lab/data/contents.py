@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.store_checks import file_facts
-from alexnet_lab.errors import UserError
 
 # Up to so many files a run looks at each of them to see whether anything has changed, beyond that at each folder.
 FEW_FILES = 50_000

@@ -22,12 +22,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.parallel import usable_cores
+from alexnet_lab.core.paths import SOURCE
 from alexnet_lab.data.block import Block
 from alexnet_lab.data.decode_job import Job
-from alexnet_lab.data.parallel import usable_cores
 from alexnet_lab.data.shared_slots import SharedSlots
-from alexnet_lab.errors import UserError
-from alexnet_lab.paths import SOURCE
 
 SECONDS_A_PICTURE = 60.0
 _FALSE_STARTS = 5  # of processes that die before they come to a picture

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.array_source import Arrays, ArraySource, part_of_each_class
 from alexnet_lab.data.contents import Contents, contents_of_files
 from alexnet_lab.data.fetch import fetch
-from alexnet_lab.errors import UserError
 
 FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),

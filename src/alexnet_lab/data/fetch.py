@@ -10,7 +10,6 @@ import http.client
 import shutil
 import sys
 import tarfile
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -21,14 +20,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from alexnet_lab.data.lock import locked
-from alexnet_lab.data.progress import ByteProgress
-from alexnet_lab.errors import UserError
-from alexnet_lab.files import check_folder_writable
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.files import check_folder_writable
+from alexnet_lab.core.locks import locked
+from alexnet_lab.core.progress import ByteProgress
+from alexnet_lab.core.time_limit import within
 
 ATTEMPTS = 5
 SECONDS_WITHOUT_A_BYTE = 30.0
-SECONDS_TO_ANSWER = 4.0  # at the door
+SECONDS_TO_ANSWER = 4.0  # in the preflight check
 _PIECE = 2**20
 
 
@@ -161,22 +161,18 @@ def _by_hand(archive: Archive, folder: Path, address: str, reason: str) -> str:
 
 @cache  # the jobs of a sweep are checked one after the other
 def _no_answer(address: str) -> str:
-    """Why nothing can be fetched from there, "" where it can. In a thread: looking up a name knows no time limit."""
-    found = []
+    """Why nothing can be fetched from there, "" where it can."""
 
-    def ask() -> None:
+    def ask() -> str:
         try:
             with _open(address, first=0, last=0, seconds=SECONDS_TO_ANSWER):
-                found.append("")
+                return ""
         except urllib.error.HTTPError as error:
-            found.append(_answer(error) if error.code < 500 else "")  # a server in trouble is asked again
+            return _answer(error) if error.code < 500 else ""  # a server in trouble is asked again
         except Exception as error:  # an address that a person has typed may fail anywhere
-            found.append(_reason(error))
+            return _reason(error)
 
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(SECONDS_TO_ANSWER)
-    return found[0] if found else f"no answer within {SECONDS_TO_ANSWER:g} s"
+    return within(SECONDS_TO_ANSWER, ask, late=f"no answer within {SECONDS_TO_ANSWER:g} s")
 
 
 def _transfer(url: str, part: Path) -> str:

@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from alexnet_lab.core.parallel import usable_cores
 from alexnet_lab.data.block import decoded
-from alexnet_lab.data.parallel import usable_cores
 
 
 class JpegPictures:

@@ -12,9 +12,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.contents import Contents
 from alexnet_lab.data.places import Place
-from alexnet_lab.errors import UserError
 
 
 @dataclass(frozen=True)

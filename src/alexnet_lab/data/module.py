@@ -8,7 +8,8 @@ from pathlib import Path
 import lightning
 from torch import Tensor
 
-from alexnet_lab.config import RunConfig
+from alexnet_lab.config.options import RunConfig
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.augmentation import Augmentation
 from alexnet_lab.data.batches import EvaluationBatches, TrainBatches
 from alexnet_lab.data.comparison_transforms import ComparisonTransforms, Mixup
@@ -18,7 +19,6 @@ from alexnet_lab.data.reader import PictureReader
 from alexnet_lab.data.sources import make_source
 from alexnet_lab.data.store import Store
 from alexnet_lab.data.variation import Variation, color_axes
-from alexnet_lab.errors import UserError
 
 log = logging.getLogger(__name__)
 

@@ -57,7 +57,7 @@ class PictureSource:
         self.name = name or re.sub(r"[^A-Za-z0-9_]+", "-", self.root.resolve().name).strip("-") or "folder"
 
     def check(self) -> None:
-        """Raise UserError where the collection is not there; a quick look, for the door."""
+        """Raise UserError where the collection is not there; a quick look, for the preflight check."""
         self._find_layout()
 
     def settings(self) -> dict[str, Any]:

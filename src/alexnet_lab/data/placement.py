@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet_lab.errors import UserError
+from alexnet_lab.core.errors import UserError
 
 log = logging.getLogger(__name__)
 

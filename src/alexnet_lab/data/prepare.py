@@ -9,12 +9,12 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.locks import locked
+from alexnet_lab.core.progress import PreparationProgress
 from alexnet_lab.data.block import Block
-from alexnet_lab.data.lock import locked
-from alexnet_lab.data.progress import PreparationProgress
 from alexnet_lab.data.store import SPLITS, Store, StoreError, open_store, store_key
 from alexnet_lab.data.store_writer import StoreWriter, is_complete, partial_folder, put_into_place
-from alexnet_lab.errors import UserError
 
 LARGEST_REJECTED_SHARE = 0.01
 JPEG_BYTES_A_PIXEL = 0.33  # of a photograph at the store's quality, about

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.parallel import map_in_order
 from alexnet_lab.data.buffers import Buffers
-from alexnet_lab.data.parallel import map_in_order
 from alexnet_lab.data.variation import Variation
-from alexnet_lab.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,9 @@ class Batch(NamedTuple):
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """With every tensor changed."""
-        return Batch(*map(change, self[:6]), None if self.shift is None else change(self.shift))
+        images, labels, samples, top, left, mirrored = map(change, self[:6])
+        shift = None if self.shift is None else change(self.shift)
+        return Batch(images, labels, samples, top, left, mirrored, shift)
 
 
 def _split(batch: Batch, lengths: list[int]) -> list[Batch]:

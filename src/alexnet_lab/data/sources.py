@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alexnet_lab.data.fetch import check_can_fetch
-from alexnet_lab.data.fractals import FractalSettings, FractalSource
+from alexnet_lab.data.fractals import FractalSource
 from alexnet_lab.data.prepare import Source, store_path
+from alexnet_lab.fractals.settings import FractalSettings
 
 PUBLISHED = ("imagenette", "imagewoof", "tiny_imagenet")  # as archives of picture files
 
 if TYPE_CHECKING:
-    from alexnet_lab.config import DataConfig
+    from alexnet_lab.config.options import DataConfig
 
 
 def make_source(data: DataConfig) -> Source:

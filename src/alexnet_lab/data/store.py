@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.jpeg_pictures import JpegPictures
-from alexnet_lab.errors import UserError
 
 SCHEMA_VERSION = 2
 SPLITS = ("train", "val")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from alexnet_lab.data.parallel import map_in_order
+from alexnet_lab.core.parallel import map_in_order
 from alexnet_lab.data.store import REMEDY, Store, StoreError, open_store
 
 CHECKSUMS = "checksums.csv"

@@ -20,12 +20,12 @@ from typing import Any, Self
 
 import numpy as np
 
+from alexnet_lab.core.files import write_bytes, write_json
 from alexnet_lab.data.array_file import ArrayFile
 from alexnet_lab.data.block import Block
 from alexnet_lab.data.pixel_statistics import PixelStatistics
 from alexnet_lab.data.store import REMEDY, SCHEMA_VERSION, SPLITS, Store, StoreError, manifest_checksum, open_store
 from alexnet_lab.data.store_checks import CHECKSUM_COLUMNS, CHECKSUMS, file_facts
-from alexnet_lab.files import write_bytes, write_json
 
 SECONDS_BETWEEN_SYNCS = 2.0
 _PROGRESS, _MANIFEST, _QUARANTINE = "progress.npz", "manifest.json", "quarantine.csv"

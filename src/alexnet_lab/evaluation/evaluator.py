@@ -15,10 +15,10 @@ import torch
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 from torch import nn
 
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.batches import EvaluationBatches
 from alexnet_lab.data.reader import Batch, PictureReader
 from alexnet_lab.data.store import Store
-from alexnet_lab.errors import UserError
 from alexnet_lab.evaluation.counts import Counts
 from alexnet_lab.evaluation.members import Member
 from alexnet_lab.evaluation.views import places, probabilities

@@ -12,12 +12,12 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
-from alexnet_lab.config import DataConfig, RunConfig
-from alexnet_lab.config_checks import typed
+from alexnet_lab.config.checks import typed
+from alexnet_lab.config.options import DataConfig, RunConfig
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.module import PictureData
 from alexnet_lab.data.store import Store
-from alexnet_lab.errors import UserError
-from alexnet_lab.training.same_run import configuration_of
+from alexnet_lab.runs.config_snapshot import CONFIG_FILE, configuration_of
 from alexnet_lab.weights.run_folder import load_run
 from alexnet_lab.weights.trained_network import TrainedNetwork
 
@@ -109,7 +109,7 @@ def _few(names: list[str]) -> str:
 def _configuration(folder: Path, moved: Mapping[str, str]) -> RunConfig:
     settings = configuration_of(folder)
     if "${" in repr(settings):
-        raise UserError(f"{folder / 'config.yaml'}: refers to something outside the file")
+        raise UserError(f"{folder / CONFIG_FILE}: refers to something outside the file")
     data = settings.get("data")
     if isinstance(data, dict) and "fractals" in data:  # same_run.MIGRATIONS
         raise UserError(f"run={folder}: its images, fractals of an earlier version, are rendered no more")
@@ -119,7 +119,7 @@ def _configuration(folder: Path, moved: Mapping[str, str]) -> RunConfig:
         return typed(merged)  # type: ignore[arg-type]
     except (OmegaConfBaseException, ValueError, TypeError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"{folder / 'config.yaml'}: is not one of this version ({reason:.120})") from None
+        raise UserError(f"{folder / CONFIG_FILE}: is not one of this version ({reason:.120})") from None
     except UserError as error:
         hint = "; say data.root=DIR where they are now" if "data.root" in str(error) else ""
-        raise UserError(f"{folder / 'config.yaml'}: {error}{hint}") from None
+        raise UserError(f"{folder / CONFIG_FILE}: {error}{hint}") from None

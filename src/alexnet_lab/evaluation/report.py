@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from alexnet_lab.core.files import write_bytes, write_json, write_text
 from alexnet_lab.evaluation.counts import Counts, standard_error
-from alexnet_lab.files import write_bytes, write_json, write_text
 from alexnet_lab.tracking.pictures import confusion_matrix
 
 SCHEMA_VERSION = 1

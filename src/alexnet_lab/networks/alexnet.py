@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alexnet_lab.networks.geometry import (
+from alexnet_lab.config.geometry import (
     KERNELS_CONV1_TO_CONV5,
     UNITS_FC6_AND_FC7,
     feature_map_sizes,
@@ -105,7 +105,7 @@ class AlexNet(nn.Module):
     Input: (N, 3, input_size, input_size), raw pixels 0..255 minus their mean over the training set.
     Output: (N, num_classes) logits. The towers are channel groups: tower t holds the t-th half of every
     map. They meet at conv3 and from fc6 on or, with communicating=False, at fc8 alone.
-    Arguments are the knobs of ModelConfig, which gives their meanings and ranges.
+    Arguments are the options of ModelConfig, which gives their meanings and ranges.
     """
 
     def __init__(

@@ -6,25 +6,17 @@ import functools
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from alexnet_lab.networks.local_response_norm_shared import Constants, compute_dtype, is_channels_last
+
 # Elements that one thread takes per step: enough to hide the cost of some ten calls from Python, few enough
 # for the intermediate results to stay in cache. Half to four times as many are within 10 % of the speed.
 ELEMENTS_PER_THREAD = 131072
-
-
-class Constants(NamedTuple):
-    """y = x d^-beta; d = k + (alpha / size) (sum of x^2 over the `size` channels around x in its group)."""
-
-    size: int
-    alpha: float
-    beta: float
-    k: float
-    groups: int
 
 
 class LocalResponseNorm(nn.Module):
@@ -200,13 +192,3 @@ def _even_blocks(total: int, limit: int) -> list[slice]:
     length = -(-total // count)
     starts = (min(start, total - length) for start in range(0, total, length))
     return [slice(start, start + length) for start in starts]
-
-
-def is_channels_last(x: Tensor) -> bool:
-    """Whether the memory holds pixel after pixel, for any number of dimensions; if unclear, it does not."""
-    return not x.is_contiguous() and x.movedim(1, -1).is_contiguous()
-
-
-def compute_dtype(x: Tensor) -> torch.dtype:
-    """Half types are computed in float32: their squares would overflow, their sums lose digits."""
-    return torch.float64 if x.dtype == torch.float64 else torch.float32

@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from alexnet_lab.networks.local_response_norm import Constants, compute_dtype, is_channels_last
+from alexnet_lab.networks.local_response_norm_shared import Constants, compute_dtype, is_channels_last
 
 # Elements per program: four to a thread, so that their windows fit in its registers.
 TILE = 512

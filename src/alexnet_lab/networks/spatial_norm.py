@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alexnet_lab.networks.local_response_norm import compute_dtype
+from alexnet_lab.networks.local_response_norm_shared import compute_dtype
 
 # Elements that a thread takes at a time, but one picture at least: intermediate results then stay in its cache.
 ELEMENTS_AT_A_TIME = 131072

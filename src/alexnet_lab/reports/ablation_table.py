@@ -14,10 +14,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from alexnet_lab.errors import UserError
-from alexnet_lab.experiments.experiment import Experiment, Figure
-from alexnet_lab.experiments.statistics import Comparison, Difference, Estimate, Verdict, compare, estimate
-from alexnet_lab.files import write_json, write_text
+from alexnet_lab.claims.experiment import Experiment, Figure
+from alexnet_lab.claims.statistics import Comparison, Difference, Estimate, Verdict, compare, estimate
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.files import write_json, write_text
+from alexnet_lab.reports.markdown import markdown_table
 
 METRICS = {"top1": "val_top1_error", "top5": "val_top5_error"}
 HEADINGS = {"top1": "Top-1 error", "top5": "Top-5 error"}
@@ -204,11 +205,8 @@ def markdown(table: AblationTable, about: Sequence[str]) -> str:
     """
     lines = [f"# {title(table)}", ""]
     for metric, heading in HEADINGS.items():
-        lines += [f"**{heading}**", "", "| " + " | ".join(COLUMNS) + " |"]
-        lines.append("|" + "|".join("---" if column in LEFT else "--:" for column in COLUMNS) + "|")
-        for row in table.rows:
-            lines.append("| " + " | ".join(text.replace("|", "\\|") for text in cells(table, row, metric)) + " |")
-        lines.append("")
+        rows = [cells(table, row, metric) for row in table.rows]
+        lines += [f"**{heading}**", "", *markdown_table(COLUMNS, rows, LEFT), ""]
     lines += [*(f"{line}  " for line in notes(table)), "", *(f"{line}  " for line in about), ""]
     lines += ["The original program's own errors, ten views:", ""]
     lines += [

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from alexnet_lab.experiments.experiment import Experiment
-from alexnet_lab.experiments.run_folders import job_name
-from alexnet_lab.training.result import read_result
-from alexnet_lab.training.same_images import check_same_images
+from alexnet_lab.claims.experiment import Experiment
+from alexnet_lab.runs.paths import job_name
+from alexnet_lab.runs.result import read_result
+from alexnet_lab.runs.same_images import check_same_images
 
 
 def collect(folder: Path, experiment: Experiment, seeds: list[int]) -> dict[str, dict[int, dict[str, Any]]]:

@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alexnet_lab.files import write_bytes
+from alexnet_lab.core.files import write_bytes
 from alexnet_lab.reports.ablation_table import HEADINGS, AblationTable, Row, at_most_all, count, title
 
 if TYPE_CHECKING:

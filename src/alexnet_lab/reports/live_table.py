@@ -9,9 +9,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from alexnet_lab.errors import UserError
-from alexnet_lab.experiments.experiment import Experiment
-from alexnet_lab.experiments.run_folders import job_name
+from alexnet_lab.claims.experiment import Experiment
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.reports.ablation_table import (
     VERDICT_STYLES,
     AblationTable,
@@ -20,7 +19,8 @@ from alexnet_lab.reports.ablation_table import (
     make_table,
     with_interval,
 )
-from alexnet_lab.training.result import read_result
+from alexnet_lab.runs.paths import job_name
+from alexnet_lab.runs.result import read_result
 
 METRIC = "top1"
 WIDEST_LABEL = 26  # letters, so that a row fits 80

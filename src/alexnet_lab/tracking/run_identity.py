@@ -9,11 +9,11 @@ import string
 from pathlib import Path
 from typing import Any
 
-from alexnet_lab.config import LoggerConfig, RunConfig
-from alexnet_lab.experiments.run_folders import readable
-from alexnet_lab.files import write_text
-from alexnet_lab.training.environment import commit, hardware, versions
-from alexnet_lab.training.result import configuration
+from alexnet_lab.config.options import LoggerConfig, RunConfig
+from alexnet_lab.core.environment import commit, hardware, versions
+from alexnet_lab.core.files import write_text
+from alexnet_lab.runs.config_snapshot import configuration
+from alexnet_lab.runs.paths import readable
 
 ID_FILE = "wandb_run_id"
 # Settings that name folders of this machine, or where its owner fetches from: nobody else's business.

@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from alexnet_lab.errors import UserError
-from alexnet_lab.experiments.run_lock import holder
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.runs.lock import holder
 from alexnet_lab.tracking.wandb_access import find_access
 
 

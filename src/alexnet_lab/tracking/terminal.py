@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from alexnet_lab.errors import UserError
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.tracking.wandb_access import QUIET
 
 

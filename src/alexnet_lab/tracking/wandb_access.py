@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import ssl
-import threading
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+
+from alexnet_lab.core.time_limit import within
 
 PROBE_SECONDS = 2.0
 
@@ -64,22 +65,18 @@ def find_access(wanted: bool = False) -> Access:
 
 def answers(server: str) -> str | None:
     """None where something answers HTTP at this address; otherwise what is wrong with it."""
-    found: list[str | None] = []
 
-    def ask() -> None:
+    def ask() -> str | None:
         try:
             urllib.request.urlopen(f"{server}/healthz", timeout=PROBE_SECONDS)  # noqa: S310
-            found.append(None)
         except urllib.error.HTTPError as error:
-            found.append(f"the server answers {error.code}" if error.code >= 500 else None)
+            return f"the server answers {error.code}" if error.code >= 500 else None
         except urllib.error.URLError as error:
             # W&B's client brings its own certificates: what Python cannot verify may be all right.
-            found.append(None if isinstance(error.reason, ssl.SSLError) else "no network")
+            return None if isinstance(error.reason, ssl.SSLError) else "no network"
         except (OSError, ValueError):
-            found.append("no answer from the server")
+            return "no answer from the server"
+        return None
 
-    # Looking up a name has no time limit of its own.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(PROBE_SECONDS)
-    return found[0] if found else "no answer from the server"
+    late: str | None = "no answer from the server"
+    return within(PROBE_SECONDS, ask, late)

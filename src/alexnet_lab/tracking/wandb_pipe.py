@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_lab.paths import SOURCE
+from alexnet_lab.core.log_file import ON_SCREEN
+from alexnet_lab.core.paths import SOURCE
 from alexnet_lab.tracking.pictures import Predictions
-from alexnet_lab.training.log_file import ON_SCREEN
 
 log = logging.getLogger(__name__)
 

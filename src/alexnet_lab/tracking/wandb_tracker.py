@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import os
 from collections.abc import Callable
@@ -13,15 +12,15 @@ from typing import Any
 import lightning
 from lightning.pytorch.callbacks import Callback
 
-from alexnet_lab.command_line import EXIT_USER_ERROR
-from alexnet_lab.config import RunConfig
-from alexnet_lab.errors import PREEMPTED_EXIT_CODE, Preempted, UserError
+from alexnet_lab.config.options import RunConfig
+from alexnet_lab.core.epochs import epochs_between, steps_an_epoch
+from alexnet_lab.core.errors import EXIT_USER_ERROR, PREEMPTED_EXIT_CODE, Preempted, UserError
+from alexnet_lab.runs.metrics import best_and_final_errors
 from alexnet_lab.tracking.pictures import Predictions
 from alexnet_lab.tracking.predictions import PredictionPictures
 from alexnet_lab.tracking.run_identity import description, of_an_agent, run_id
 from alexnet_lab.tracking.tracker import Tracker
 from alexnet_lab.tracking.wandb_pipe import WandbPipe, packed
-from alexnet_lab.training.run_record import epochs_between, steps_an_epoch
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +93,7 @@ class WandbTracker(Tracker):
         if self._pipe is None:
             return
         code = exit_code(error)
-        errors = best_and_final_errors(self.folder / "metrics.csv")
+        errors = best_and_final_errors(self.folder)
         self._pipe.send(do="summary", values=errors)
         if error is None and self.run.logger.log_artifacts:
             self._send_weights(errors)
@@ -133,26 +132,6 @@ class WandbTracker(Tracker):
             metadata={"checkpoint": "best", **errors},
             aliases=["latest", "best"],
         )
-
-
-def best_and_final_errors(metrics: Path) -> dict[str, float]:
-    """From metrics.csv, which a run that is continued goes on writing: the last epoch's errors, and the best epoch."""
-    try:
-        with metrics.open(newline="", encoding="utf-8") as file:
-            epochs = [row for row in csv.DictReader(file) if row["val_top1_error"]]
-    except (OSError, ValueError, KeyError):
-        return {}
-    if not epochs:
-        return {}
-    best = min(epochs, key=lambda row: float(row["val_top1_error"]))
-    keys = ("val_top1_error", "val_top5_error", "train_top1_error")
-    final = {f"final_{key}": float(epochs[-1][key]) for key in keys}
-    return {
-        **final,
-        "best_val_top1_error": float(best["val_top1_error"]),
-        "best_val_top5_error": float(best["val_top5_error"]),
-        "best_epoch": int(best["epoch"]) + 1,
-    }
 
 
 def exit_code(error: BaseException | None) -> int:

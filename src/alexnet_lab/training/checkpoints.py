@@ -14,16 +14,13 @@ from typing import Any
 
 from lightning.fabric.plugins import CheckpointIO
 
-from alexnet_lab.errors import UserError
-from alexnet_lab.files import write_bytes
-from alexnet_lab.training import checkpoint_file
-from alexnet_lab.training.log_file import ON_SCREEN
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.files import write_bytes
+from alexnet_lab.core.log_file import ON_SCREEN
+from alexnet_lab.runs import checkpoint_file
+from alexnet_lab.runs.checkpoints import BEST, FOLDER, FRESH, LAST, PREVIOUS
 
 log = logging.getLogger(__name__)
-
-FOLDER = "checkpoints"
-LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
-FRESH = "last.ckpt.new"
 
 
 class Checkpoints(CheckpointIO):

@@ -14,14 +14,16 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from alexnet_lab.config import TrainerConfig
-from alexnet_lab.errors import Preempted, Stopped, UserError
+from alexnet_lab.config.options import TrainerConfig
+from alexnet_lab.core.epochs import validated
+from alexnet_lab.core.errors import Preempted, Stopped, UserError
+from alexnet_lab.runs.metrics import best_epoch
 from alexnet_lab.training.checkpoints import Checkpoints
+from alexnet_lab.training.failures import diverged
 from alexnet_lab.training.lightning_compat import set_loops
 from alexnet_lab.training.preemption import Preemption
 from alexnet_lab.training.ranks import Ranks
-from alexnet_lab.training.run_record import RunRecord, validated
-from alexnet_lab.training.trouble import diverged
+from alexnet_lab.training.run_record import RunRecord
 
 
 class Continuation(Callback):
@@ -114,7 +116,7 @@ class Continuation(Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         errors = [epoch["val_top1_error"] for epoch in self.record.history]
-        if validated(trainer) and errors[-1] < min(errors[:-1], default=2.0):
+        if validated(trainer) and best_epoch(errors) == len(errors) - 1:
             self.checkpoints.mark_best()
         # Lightning would pass over a plateau's step at the end of an epoch that was continued.
         trainer.fit_loop.restarting = False

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
-from alexnet_lab.config import OptimizationConfig
+from alexnet_lab.config.options import OptimizationConfig
 from alexnet_lab.data.augmentation import Augmentation
 from alexnet_lab.data.comparison_transforms import Mixup
 from alexnet_lab.data.reader import Batch
 from alexnet_lab.training.ranks import Ranks
-from alexnet_lab.training.recipe import for_lightning, make_optimizer, make_schedules, set_exceptions
+from alexnet_lab.training.recipe import apply_group_lr_overrides, for_lightning, make_optimizer, make_schedules
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Classifier(lightning.LightningModule):
         # Dropout is a function of the seed, the step and the rank: no random state has to be kept to continue a run.
         torch.manual_seed(dropout_seed(self.seed, self.trainer.global_step, self.global_rank))
         optimizer: Any = self.trainer.optimizers[0]
-        set_exceptions(optimizer, self.recipe, self.trainer.global_step, self.steps)
+        apply_group_lr_overrides(optimizer, self.recipe, self.trainer.global_step, self.steps)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         views, targets = self.augmentation(batch, self.current_epoch), batch.labels

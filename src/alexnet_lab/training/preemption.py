@@ -5,9 +5,8 @@ from __future__ import annotations
 import signal
 from types import FrameType
 
-from alexnet_lab.errors import Preempted
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+from alexnet_lab.core.errors import Preempted
+from alexnet_lab.core.signals import ASKS_TO_END
 
 
 class Preemption:
@@ -20,7 +19,7 @@ class Preemption:
 
     def listen(self) -> None:
         """Take over the signals, in the main thread."""
-        for number in SIGNALS:
+        for number in ASKS_TO_END:
             signal.signal(number, self._note)
 
     def stop(self, button: str) -> None:

@@ -19,10 +19,10 @@ import torch
 import torch.distributed as dist
 from lightning.fabric.plugins.environments import ClusterEnvironment, LightningEnvironment, TorchElasticEnvironment
 
-from alexnet_lab.command_line import EXIT_USER_ERROR, say
-from alexnet_lab.errors import PREEMPTED_EXIT_CODE
-from alexnet_lab.training.log_file import to_log_file
-from alexnet_lab.training.preemption import SIGNALS
+from alexnet_lab.core.errors import EXIT_USER_ERROR, PREEMPTED_EXIT_CODE
+from alexnet_lab.core.log_file import to_log_file
+from alexnet_lab.core.signals import ASKS_TO_END
+from alexnet_lab.core.streams import say
 
 log = logging.getLogger(__name__)
 
@@ -172,7 +172,7 @@ class Ranks:
         deadline = time.monotonic() + self.timeout
         while not over.is_set():
             if select.select([signals], [], [], 0.2)[0]:
-                asked = [number for number in os.read(signals, 64) if number in SIGNALS]
+                asked = [number for number in os.read(signals, 64) if number in ASKS_TO_END]
                 # Where it is not within PyTorch, the main thread ends by itself.
                 if asked and not over.wait(LEAVE_SECONDS):
                     self._leave(f"ended by {signal.Signals(asked[0]).name}")

@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import LambdaLR, LinearLR, LRScheduler, MultiStepLR, ReduceLROnPlateau
 
-from alexnet_lab.config import OptimizationConfig
+from alexnet_lab.config.options import OptimizationConfig
 
 
 def make_optimizer(network: nn.Module, recipe: OptimizationConfig) -> SGD:
@@ -40,7 +40,7 @@ def _conv1_is_apart(recipe: OptimizationConfig) -> bool:
     return bool(recipe.conv1_milestones) or recipe.freeze_conv1_at < 1.0
 
 
-def set_exceptions(optimizer: SGD, recipe: OptimizationConfig, step: int, steps: int) -> None:
+def apply_group_lr_overrides(optimizer: SGD, recipe: OptimizationConfig, step: int, steps: int) -> None:
     """Set the rates that do not follow the schedule alone, before optimizer step `step` (from 0) of `steps`.
 
     They are derived from the weights' (the first group's), which the schedule sets, so that nothing has to be

@@ -6,36 +6,38 @@ import logging
 import shlex
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import lightning
 import torch
 from torch import nn
 
-from alexnet_lab.config import RunConfig
+from alexnet_lab.config.options import RunConfig
+from alexnet_lab.core.errors import PREEMPTED_EXIT_CODE, Preempted, UserError
+from alexnet_lab.core.files import remove_unfinished, write_json, write_text
+from alexnet_lab.core.log_file import ON_SCREEN, to_log_file
+from alexnet_lab.core.memory import keep_freed_memory
+from alexnet_lab.core.paths import as_called
+from alexnet_lab.data.images_at_hand import at_hand, facts
 from alexnet_lab.data.module import PictureData
-from alexnet_lab.errors import PREEMPTED_EXIT_CODE, Preempted, UserError
-from alexnet_lab.experiments.run_folders import run_dir
-from alexnet_lab.experiments.run_lock import is_rank_zero
-from alexnet_lab.files import remove_unfinished, write_json, write_text
-from alexnet_lab.paths import as_called
-from alexnet_lab.tracking.tracker import Tracker, make_tracker
-from alexnet_lab.training.build import build_network
+from alexnet_lab.networks.build import build_network
+from alexnet_lab.runs.config_snapshot import CONFIG_FILE, VERSION, configuration, first_difference, migrated, to_yaml
+from alexnet_lab.runs.lock import is_rank_zero
+from alexnet_lab.runs.paths import run_dir
+from alexnet_lab.runs.progress import show_progress
+from alexnet_lab.runs.result import RESULT_FILE, read_result
+from alexnet_lab.runs.same_images import refuse_other_images
+from alexnet_lab.tracking.make_tracker import make_tracker
+from alexnet_lab.tracking.tracker import Tracker
+from alexnet_lab.training.build_result import build_result
 from alexnet_lab.training.checkpoints import Checkpoints
 from alexnet_lab.training.continuation import Continuation
-from alexnet_lab.training.log_file import ON_SCREEN, to_log_file
-from alexnet_lab.training.memory import keep_freed_memory
+from alexnet_lab.training.failures import ChanceLevelDetector, one_line_failures
 from alexnet_lab.training.module import Classifier
-from alexnet_lab.training.outcome import outcome
 from alexnet_lab.training.preemption import Preemption
 from alexnet_lab.training.ranks import Ranks
-from alexnet_lab.training.result import FILE_NAME, configuration, read_result
 from alexnet_lab.training.run_record import RunRecord
-from alexnet_lab.training.same_images import at_hand, facts, refuse_other_images
-from alexnet_lab.training.same_run import VERSION, difference, migrated, to_yaml
 from alexnet_lab.training.trainer import make_trainer, quieten
-from alexnet_lab.training.trouble import StuckLoss, one_line_troubles
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +66,7 @@ def train(run: RunConfig, folder: Path, overrides: list[str]) -> None:
     ranks = Ranks(folder, run.trainer.collective_timeout)
     tracker = make_tracker(run, folder, preemption.stop)
     try:
-        with one_line_troubles(run, ranks, command):
+        with one_line_failures(run, ranks, command):
             _train(run, folder, overrides, command, preemption, ranks, tracker, started)
     except (UserError, Preempted) as error:
         to_log_file(str(error))
@@ -98,8 +100,8 @@ def _train(
         del begun  # as large as the network
     if is_rank_zero():
         remove_unfinished(folder, checkpoints.folder)
-        write_text(folder / "config.yaml", resolved)
-        write_json(folder / "progress.json", {"state": "preparing"}, durable=False)
+        write_text(folder / CONFIG_FILE, resolved)
+        show_progress(folder, {"state": "preparing"})
 
     keep_freed_memory()
     torch.set_flush_denormal(True)  # numbers below 1e-38 help nobody and make some processors many times slower
@@ -114,8 +116,8 @@ def _train(
     classifier = Classifier(
         network, data.augmentation(), run.optim, data.num_classes, run.model.input_size, run.seed, ranks, data.mixup()
     )
-    stuck = StuckLoss(data.num_classes, run.trainer.stuck_after or 400 + 4 * data.num_classes)
-    record = RunRecord(folder, run.trainer.log_every_n_steps, data.batch_size, started, stuck)
+    chance_level = ChanceLevelDetector(data.num_classes, run.trainer.stuck_after or 400 + 4 * data.num_classes)
+    record = RunRecord(folder, run.trainer.log_every_n_steps, data.batch_size, started, chance_level)
     checkpoints.sync_first = record.sync
     kept = {
         "version": VERSION,
@@ -139,11 +141,9 @@ def _train(
         checkpoints.wait()
         record.close()
     if trainer.is_global_zero:
-        write_json(folder / FILE_NAME, outcome(run, network, images, record, checkpoints, trainer, overrides))
+        write_json(folder / RESULT_FILE, build_result(run, network, images, record, checkpoints, trainer, overrides))
         last = record.history[-1]
-        with suppress(OSError):
-            done = {"state": "completed", "val_top1_error": last["val_top1_error"]}
-            write_json(folder / "progress.json", done, durable=False)
+        show_progress(folder, {"state": "completed", "val_top1_error": last["val_top1_error"]})
         log.info(
             "%d checkpoints took %.2f s of training",
             checkpoints.spent["saves"],
@@ -184,5 +184,5 @@ def _say_what_is_next(folder: Path) -> None:
 
 
 def _refuse_if_different(folder: Path, old: dict[str, object], run: RunConfig) -> None:
-    if changed := difference(old, configuration(run)):
+    if changed := first_difference(old, configuration(run)):
         raise UserError(f"{folder}: was made with {changed}; name another sweep or folder, or remove that one")

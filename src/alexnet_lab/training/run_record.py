@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import math
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,43 +13,17 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from alexnet_lab.files import write_json
-from alexnet_lab.training import environment
-from alexnet_lab.training.metrics_file import GrowingFile
-from alexnet_lab.training.trouble import StuckLoss, diverged
+from alexnet_lab.core import environment
+from alexnet_lab.core.epochs import epochs_between, steps_an_epoch, validated
+from alexnet_lab.core.growing_file import GrowingFile
+from alexnet_lab.runs.metrics import METRICS_FILE, row_text, rows_so_far, values_of_step
+from alexnet_lab.runs.progress import show_progress
+from alexnet_lab.training.failures import ChanceLevelDetector, diverged
 
 log = logging.getLogger(__name__)
 
-COLUMNS = (
-    "epoch",
-    "step",
-    "seconds",
-    "train_loss",
-    "learning_rate",
-    "train_epoch_loss",
-    "train_top1_error",
-    "val_loss",
-    "val_top1_error",
-    "val_top5_error",
-    "images_per_second",
-)
 EPOCH_METRICS = ("train_top1_error", "val_loss", "val_top1_error", "val_top5_error")
 STEPS_ALL_RECORDED = 50  # a run that goes wrong does so here
-
-
-def steps_an_epoch(trainer: lightning.Trainer) -> int:
-    """Optimizer steps of each epoch; 1 at least, so that it may divide."""
-    return max(1, int(trainer.estimated_stepping_batches) // max(1, trainer.max_epochs or 1))
-
-
-def epochs_between(trainer: lightning.Trainer) -> int:
-    """Epochs from one validation to the next."""
-    return trainer.check_val_every_n_epoch or 1
-
-
-def validated(trainer: lightning.Trainer) -> bool:
-    """Whether the present epoch has a validation at its end."""
-    return (trainer.current_epoch + 1) % epochs_between(trainer) == 0
 
 
 class RunRecord(Callback):
@@ -64,8 +35,11 @@ class RunRecord(Callback):
     progress.json, at most once a second, is for whoever watches.
     """
 
-    def __init__(self, folder: Path, every: int, batch_size: int, started: float, stuck: StuckLoss) -> None:
-        self.folder, self.every, self.batch_size, self.stuck = folder, every, batch_size, stuck
+    def __init__(
+        self, folder: Path, every: int, batch_size: int, started: float, chance_level: ChanceLevelDetector
+    ) -> None:
+        self.folder, self.every, self.batch_size = folder, every, batch_size
+        self.chance_level = chance_level
         self.warnings: list[str] = []
         self.parts: list[dict[str, Any]] = []  # what computed which steps: environment.part from step from_step on
         self.tell: Callable[[dict[str, float]], None] = lambda row: None  # who else hears of each row
@@ -96,7 +70,7 @@ class RunRecord(Callback):
             "fit_seconds": self._fit_seconds(),
             "warnings": list(self.warnings),
             "parts": [dict(part) for part in self.parts],
-            "losses": [list(seen) for seen in self.stuck.losses],
+            "losses": [list(seen) for seen in self.chance_level.losses],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -105,17 +79,19 @@ class RunRecord(Callback):
         self.earlier_seconds, self.earlier_fit_seconds = state["wall_seconds"], state["fit_seconds"]
         self.warnings = state["warnings"]
         self.parts = state.get("parts", [{"from_step": 0, **environment.UNKNOWN_PART}])  # versions before 2 kept none
-        self.stuck.losses.extend((step, loss) for step, loss in state["losses"])
+        self.chance_level.losses.extend((step, loss) for step, loss in state["losses"])
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self.fit_started = self._tick = time.monotonic()
         self._begin_part(trainer)
         if trainer.is_global_zero:
-            path = self.folder / "metrics.csv"
-            rows = self._rows_so_far(path, trainer.global_step, len(self.history) * epochs_between(trainer))
+            path, done = self.folder / METRICS_FILE, len(self.history) * epochs_between(trainer)
+            rows = rows_so_far(path, trainer.global_step, done)
             self._file = GrowingFile(path, rows)
-            if trainer.global_step == (len(self.history) + 1) * epochs_between(trainer) * steps_an_epoch(trainer):
-                self._tell_again(rows, trainer.global_step)
+            # A step whose validation was interrupted: a tracker keeps an epoch's last step until that is over.
+            if trainer.global_step == (done + epochs_between(trainer)) * steps_an_epoch(trainer):
+                for values in values_of_step(rows, trainer.global_step):
+                    self.tell(values)
             self._show(trainer, "training")
 
     def _begin_part(self, trainer: lightning.Trainer) -> None:
@@ -195,7 +171,7 @@ class RunRecord(Callback):
             self._file.sync()
 
     def _warn_if_stuck(self, step: int, loss: float) -> None:
-        if not self.warnings and (warning := self.stuck.see(step, loss)):
+        if not self.warnings and (warning := self.chance_level.see(step, loss)):
             self.warnings.append(warning)
             if self._file is not None:
                 log.warning(warning)
@@ -203,34 +179,11 @@ class RunRecord(Callback):
     def _fit_seconds(self) -> float:
         return self.earlier_fit_seconds + time.monotonic() - self.fit_started
 
-    def _rows_so_far(self, path: Path, step: int, epochs: int) -> str:
-        """The head of metrics.csv and those of its rows that tell of steps and epochs that are done.
-
-        Rows of steps that an interrupted session took after its last checkpoint are left out: they come again.
-        """
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        if step and path.exists():
-            whole_lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
-            for row in csv.DictReader(whole_lines):
-                with suppress(KeyError, ValueError, TypeError):  # a row that a crash has damaged
-                    of_a_step = row["train_loss"] != ""
-                    if int(row["step"]) <= step if of_a_step else int(row["epoch"]) < epochs:
-                        writer.writerow({column: row[column] for column in COLUMNS})
-        return text.getvalue()
-
-    def _tell_again(self, rows: str, step: int) -> None:
-        """Tell of a step whose validation was interrupted: a tracker keeps an epoch's last step until that is over."""
-        for row in csv.DictReader(io.StringIO(rows)):
-            if int(row["step"]) == step:
-                self.tell({column: float(value) for column, value in row.items() if value})
-
     def _row(self, **values: float) -> None:
         if self._file is None:
             return
         values["seconds"] = round(self._fit_seconds(), 3)
-        self._file.add(",".join(_text(values.get(column)) for column in COLUMNS) + "\n")
+        self._file.add(row_text(values))
         self.tell(values)
 
     def _show(self, trainer: lightning.Trainer, state: str) -> None:
@@ -249,8 +202,7 @@ class RunRecord(Callback):
             "seconds_left": round(elapsed / done * (steps - done), 1) if done else None,
             "warnings": self.warnings,
         }
-        with suppress(OSError):  # on a full disk the run goes on unseen
-            write_json(self.folder / "progress.json", progress, durable=False)
+        show_progress(self.folder, progress)
 
 
 def _finite(loss: float, step: int) -> float:
@@ -258,7 +210,3 @@ def _finite(loss: float, step: int) -> float:
     if not math.isfinite(loss):
         raise diverged(f"loss is {loss}", step)
     return loss
-
-
-def _text(value: float | None) -> str:
-    return "" if value is None else f"{value:.9g}" if isinstance(value, float) else str(value)

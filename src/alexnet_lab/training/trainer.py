@@ -15,7 +15,9 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from alexnet_lab.config import TrainerConfig
+from alexnet_lab.config.options import TrainerConfig
+from alexnet_lab.core.epochs import validated
+from alexnet_lab.core.log_file import ON_SCREEN
 from alexnet_lab.tracking.tracker import Tracker
 from alexnet_lab.training.checkpoints import Checkpoints
 from alexnet_lab.training.lightning_compat import (
@@ -25,10 +27,8 @@ from alexnet_lab.training.lightning_compat import (
     ask_for_no_signals,
     leave_signals_alone,
 )
-from alexnet_lab.training.log_file import ON_SCREEN
 from alexnet_lab.training.ranks import RANK_ZERO, Ranks, cluster_environment
 from alexnet_lab.training.recipe import epochs_between_validations
-from alexnet_lab.training.run_record import validated
 
 log = logging.getLogger(__name__)
 

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet_lab.errors import UserError
-from alexnet_lab.weights.foreign import ForeignWeights
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.weights.external_weights import ExternalWeights
 from alexnet_lab.weights.protobuf import DamagedError, Message
 
 LARGEST_FILE = 2**31  # bytes, protocol buffers' own limit
@@ -60,7 +60,7 @@ class Layer:
         return found[-1] if found else Message(memoryview(b""))
 
 
-def read_caffemodel(file: Path) -> ForeignWeights:
+def read_caffemodel(file: Path) -> ExternalWeights:
     """The weights in a .caffemodel. Raises UserError for a damaged file or a network other than AlexNet or CaffeNet."""
     if file.stat().st_size > LARGEST_FILE:
         raise UserError(f"{file}: is larger than a .caffemodel can be")
@@ -80,7 +80,7 @@ def read_caffemodel(file: Path) -> ForeignWeights:
     if conv1.dim() != 4 or conv1.shape[1] != 3:
         raise UserError(f"{file}: {name} has shape {tuple(conv1.shape)}, and must see 3 channels")
     tensors[0] = (name, conv1.flip(1))  # blue, green, red to red, green, blue
-    return ForeignWeights("alexnet_caffe", tensors, PIXEL_MEAN, knobs={"layer_order": order, **lrn})
+    return ExternalWeights("alexnet_caffe", tensors, PIXEL_MEAN, options={"layer_order": order, **lrn})
 
 
 def _layers(net: Message) -> list[Layer]:
@@ -95,7 +95,7 @@ def _layers(net: Message) -> list[Layer]:
 
 
 def _layer_order(layers: list[Layer], file: Path) -> str:
-    """The knob layer_order, which tells bvlc_alexnet from CaffeNet."""
+    """The option layer_order, which tells bvlc_alexnet from CaffeNet."""
     kinds = tuple(layer.kind for layer in layers)
     for order, expected in SEQUENCES.items():
         if kinds == expected:
@@ -110,7 +110,7 @@ def _layer_order(layers: list[Layer], file: Path) -> str:
 
 
 def _normalization(layers: list[Layer], file: Path) -> dict[str, Any]:
-    """The knobs of LRN, which both layers must share."""
+    """The options of LRN, which both layers must share."""
     found = []
     for layer in layers:
         settings = layer.parameters("lrn")

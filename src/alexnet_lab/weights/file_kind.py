@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from alexnet_lab.errors import UserError
-from alexnet_lab.stored_archive import ZIP
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.stored_archive import ZIP
 
 Kind = Literal["safetensors", "pickled", "caffemodel"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from alexnet_lab.weights.caffe import read_caffemodel
+from alexnet_lab.weights.external_weights import adopt
 from alexnet_lab.weights.file_kind import kind_of
-from alexnet_lab.weights.foreign import adopt
 from alexnet_lab.weights.pickled_file import read_pickled
 from alexnet_lab.weights.safetensors_file import load
 from alexnet_lab.weights.torchvision_alexnet import read_state_dict

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from alexnet_lab.errors import UserError
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.weights.trained_network import TrainedNetwork
 from alexnet_lab.weights.whole_file import write_bytes
 

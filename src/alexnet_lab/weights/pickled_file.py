@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from alexnet_lab.errors import UserError
-from alexnet_lab.stored_archive import check_stored
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.stored_archive import check_stored
 from alexnet_lab.weights.file_kind import check_file
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from alexnet_lab.errors import UserError
-from alexnet_lab.training import checkpoint_file
-from alexnet_lab.training.same_run import configuration_of
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.runs import checkpoint_file
+from alexnet_lab.runs.checkpoints import FOLDER
+from alexnet_lab.runs.config_snapshot import CONFIG_FILE, configuration_of
 from alexnet_lab.weights.pickled_file import read_pickled
 from alexnet_lab.weights.trained_network import TrainedNetwork, assemble, checked_model
 
@@ -29,8 +30,8 @@ def load_run(folder: Path, checkpoint: str = "best") -> TrainedNetwork:
     if checkpoint not in CHECKPOINTS:
         raise UserError(f"checkpoint={checkpoint}: must be one of {', '.join(CHECKPOINTS)}")
     configuration = configuration_of(folder)
-    model = checked_model(configuration.get("model"), folder / "config.yaml")
-    file = folder / "checkpoints" / f"{checkpoint}.ckpt"
+    model = checked_model(configuration.get("model"), folder / CONFIG_FILE)
+    file = folder / FOLDER / f"{checkpoint}.ckpt"
     if not file.exists():
         raise UserError(f"{file}: no such file; the run has not finished an epoch")
     checkpoint_file.check(file)

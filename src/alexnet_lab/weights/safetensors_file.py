@@ -14,7 +14,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from alexnet_lab.errors import UserError
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.weights.file_kind import check_file
 from alexnet_lab.weights.trained_network import (
     LARGEST_PICTURE,

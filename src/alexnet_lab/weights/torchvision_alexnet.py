@@ -12,8 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
-from alexnet_lab.errors import UserError
-from alexnet_lab.weights.foreign import ForeignWeights
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.weights.external_weights import ExternalWeights
 from alexnet_lab.weights.trained_network import check_names
 
 LAYERS = (
@@ -30,7 +30,7 @@ WRAPPERS = ("state_dict", "model")  # under which training scripts keep the weig
 PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and DistributedDataParallel, and of torch.compile
 
 
-def read_state_dict(content: Any, file: Path) -> ForeignWeights:
+def read_state_dict(content: Any, file: Path) -> ExternalWeights:
     """The weights in what torch.save wrote. Raises UserError where they are not those of torchvision's AlexNet."""
     if isinstance(content, dict) and "pytorch-lightning_version" in content:
         raise UserError(f"{file}: is a checkpoint of a training run; export it with python src/export.py run=DIR")
@@ -43,7 +43,7 @@ def read_state_dict(content: Any, file: Path) -> ForeignWeights:
         raise UserError(f"{file}: holds the same tensor with and without a prefix of {' or '.join(PREFIXES)}")
     check_names(in_file, NAMES, "torchvision's AlexNet", file, in_file)
     tensors = [(str(in_file[name]), content[in_file[name]]) for name in NAMES]
-    return ForeignWeights("alexnet_torchvision", tensors, PIXEL_MEAN, PIXEL_DEVIATION)
+    return ExternalWeights("alexnet_torchvision", tensors, PIXEL_MEAN, PIXEL_DEVIATION)
 
 
 def _without_prefixes(name: str) -> str:

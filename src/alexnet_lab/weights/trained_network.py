@@ -14,10 +14,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
-from alexnet_lab.config import DataConfig, ModelConfig, RunConfig
-from alexnet_lab.config_checks import check
-from alexnet_lab.errors import UserError
-from alexnet_lab.training.build import build_network
+from alexnet_lab.config.checks import check
+from alexnet_lab.config.options import DataConfig, ModelConfig, RunConfig
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.networks.build import build_network
 
 LARGEST_PICTURE = 1024  # side in pixels, the upper end of data.image_size
 
@@ -53,14 +53,14 @@ def assemble(
     num_classes: int,
     tensors: Mapping[str, Tensor],
     file: Path,
-    foreign_names: Mapping[str, str] | None = None,
+    external_names: Mapping[str, str] | None = None,
 ) -> nn.Module:
     """The network with these tensors as its weights, in evaluation mode.
 
-    tensors are keyed as in the network's own state dict; foreign_names says how the file calls them.
+    tensors are keyed as in the network's own state dict; external_names says how the file calls them.
     Raises UserError for tensors that are missing, too many, of another shape or type, or not finite.
     """
-    names = foreign_names or {}
+    names = external_names or {}
     network = shapes_alone(model, num_classes, file)
     expected = network.state_dict()
     check_names(tensors, expected, f"the network {model.name}", file, names)
@@ -88,10 +88,10 @@ def check_names(
     expected: Collection[str],
     owner: str,
     file: Path,
-    foreign_names: Mapping[str, str] | None = None,
+    external_names: Mapping[str, str] | None = None,
 ) -> None:
     """Raise UserError, naming the tensor, where one of the owner's is missing in the file or one is too many."""
-    names = foreign_names or {}
+    names = external_names or {}
     for name in expected:
         if name not in found:
             raise UserError(f"{file}: has no tensor {names.get(name, name)}; it does not hold {owner}")

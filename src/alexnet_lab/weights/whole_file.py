@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from alexnet_lab import files
-from alexnet_lab.errors import UserError
+from alexnet_lab.core import files
+from alexnet_lab.core.errors import UserError
 
 
 def check_writable(path: Path) -> None:

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.contents import Contents, contents_of_files
 from alexnet_lab.data.layouts.devkit import devkit_files, read_devkit
 from alexnet_lab.data.layouts.folders import NO_IMAGES, PassedOver, count_outside, is_meant_as_image, visible_member
 from alexnet_lab.data.listing import Listing, Split
 from alexnet_lab.data.places import TarPlace
-from alexnet_lab.errors import UserError
 
 _GZIP = b"\x1f\x8b"
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"

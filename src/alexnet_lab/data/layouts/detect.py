@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.layouts import archives, flat_validation, parquet, tree
 from alexnet_lab.data.listing import Layout
-from alexnet_lab.errors import UserError
 
 LAYOUTS: dict[str, Callable[[Path], Layout]] = {
     "archives": archives.ArchivesLayout,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from alexnet_lab.errors import UserError
+from alexnet_lab.core.errors import UserError
 
 FOLDER, ARCHIVE = "ILSVRC2012_devkit_t12", "ILSVRC2012_devkit_t12.tar.gz"
 META, GROUND_TRUTH = "meta.mat", "ILSVRC2012_validation_ground_truth.txt"

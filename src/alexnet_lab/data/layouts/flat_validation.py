@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.contents import Contents
 from alexnet_lab.data.layouts.devkit import devkit_files, read_devkit
 from alexnet_lab.data.layouts.folders import PassedOver, count_outside, same_name
 from alexnet_lab.data.layouts.tree import class_folder_split, class_folders, image_files, tree_contents
 from alexnet_lab.data.listing import Listing, Split
 from alexnet_lab.data.places import FilePlace
-from alexnet_lab.errors import UserError
 
 # From the sorted names of the validation pictures to their classes, and all classes in words.
 Classes = Callable[[list[str]], tuple[list[str], dict[str, str]]]

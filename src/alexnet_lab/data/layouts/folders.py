@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from alexnet_lab.errors import UserError
+from alexnet_lab.core.errors import UserError
 
 # Folders and files that systems and programs put beside people's own, in lower case; hidden ones need no list.
 _OF_SYSTEMS = {

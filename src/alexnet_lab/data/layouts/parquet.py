@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.contents import Contents, contents_of_files
 from alexnet_lab.data.layouts.folders import PassedOver, count_outside
 from alexnet_lab.data.layouts.tree import VAL
 from alexnet_lab.data.listing import Listing, Split
 from alexnet_lab.data.places import ParquetPlace
-from alexnet_lab.errors import UserError
 
 _SHARD = re.compile(r"-(\d+)-of-(\d+)")  # "train-00000-of-00294.parquet"
 _WNID = re.compile(r"n\d{8}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.contents import Contents, Found
 from alexnet_lab.data.layouts.folders import (
     NOWHERE,
@@ -20,7 +21,6 @@ from alexnet_lab.data.layouts.folders import (
 )
 from alexnet_lab.data.listing import Listing, Split, choose_classes
 from alexnet_lab.data.places import FilePlace
-from alexnet_lab.errors import UserError
 
 # Names that people give to the two halves, in whatever case.
 TRAIN, VAL = ("train", "training"), ("val", "valid", "validation", "test", "testing")

@@ -1,0 +1,1 @@
+"""From a command line to the other rooms: preflight check, explanations, requests."""

@@ -1,0 +1,1 @@
+"""The run folder: no other room knows what lies in it."""

@@ -1,0 +1,131 @@
+"""Whether what lies in a run folder was made with these settings: config.yaml and result.json say with which."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from alexnet_lab.config.options import RunConfig
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.files import read_bytes
+
+CONFIG_FILE = "config.yaml"
+# Of what lies in a run folder; config.yaml, result.json and checkpoints say it. Raise it where an option is renamed, or
+# where its default is not what was done before there was one, and say in MIGRATIONS what that means for older folders.
+VERSION = 2
+LARGEST = 2**18  # bytes; ours have thousands
+DEEPEST = 20  # levels; ours have three
+
+# Settings that change where or how visibly a run computes, not what it computes.
+NOT_PART_OF_A_RESULT = (
+    "sweep",
+    "logger",
+    "trainer.progress_bar",
+    "trainer.log_every_n_steps",
+    "trainer.collective_timeout",
+    "trainer.checkpoint_minutes",
+    "trainer.checkpoint_steps",
+    "trainer.stuck_after",
+    "data.store_root",
+    "data.max_bad",
+    "data.url",
+    "data.workers",
+    "data.placement",
+)
+
+
+def _from_1(settings: dict[str, Any]) -> None:
+    data = settings.get("data")
+    if isinstance(data, dict) and data.get("source") == "fractals" and "class_colour" not in data:
+        data["fractals"] = "of an earlier version, which are rendered no more"  # no option has this name: refused
+
+
+# By version: what makes a configuration of that version, in place, one of the next.
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], None]] = {1: _from_1}
+
+
+def migrated(settings: dict[str, Any], version: Any, file: Path) -> dict[str, Any]:
+    """A configuration as this version has it. An option that it lacks was not there yet and means its default.
+
+    Raises UserError for one of a later version, and ValueError where `version` is no version.
+    """
+    if type(version) is not int or version < 1:
+        raise ValueError(f"its version is {version!r:.40}")
+    if version > VERSION:
+        raise UserError(f"{file}: is of version {version}, this program reads {VERSION} and earlier; use a newer one")
+    made = {key: dict(value) if isinstance(value, dict) else value for key, value in settings.items()}
+    for number in range(version, VERSION):
+        MIGRATIONS[number](made)
+    for group, options in dataclasses.asdict(RunConfig()).items():
+        if isinstance(options, dict) and isinstance(made.get(group), dict):
+            made[group] = {**options, **made[group]}
+    return made
+
+
+def configuration(run: RunConfig) -> dict[str, Any]:
+    """The run's configuration as a nested dictionary of plain values."""
+    return dataclasses.asdict(run)
+
+
+def to_yaml(run: RunConfig) -> str:
+    """The text of config.yaml."""
+    return f"version: {VERSION}\n{OmegaConf.to_yaml(OmegaConf.structured(run))}"
+
+
+def read_configuration(folder: Path) -> dict[str, Any] | None:
+    """The config.yaml of a run folder as nested plain values, nothing looked up; None where there is none.
+
+    It is as this version has it, whatever version wrote it. Raises UserError where it is damaged or of a later one, or
+    where a few bytes of it would unfold into many (YAML's aliases).
+    """
+    path = folder / CONFIG_FILE
+    try:
+        text = read_bytes(path, LARGEST).decode("utf-8")
+        depth = 0
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError("it has aliases, which no configuration of ours has")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:
+                raise ValueError("it is nested too deeply")
+        content = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+        if not isinstance(content, dict):
+            raise ValueError("it is no configuration")
+        version = content.pop("version", 1)
+        return migrated({str(key): value for key, value in content.items()}, version, path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, OmegaConfBaseException, yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"{path}: is damaged ({reason:.120}); remove that folder and run again") from None
+
+
+def configuration_of(folder: Path) -> dict[str, Any]:
+    """The configuration of a folder that must be a run's; raises UserError where it is none."""
+    if not folder.is_dir():
+        raise UserError(f"run={folder}: no such folder")
+    found = read_configuration(folder)
+    if found is None:
+        raise UserError(f"run={folder}: is not a run folder, it has no {CONFIG_FILE}")
+    return found
+
+
+def first_difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str | None:
+    """The first setting that makes another result, as "key=old, not new"; None where the results are the same."""
+    for key in sorted({*old, *new}):
+        path = prefix + key
+        if path in NOT_PART_OF_A_RESULT:
+            continue
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            if inner := first_difference(before, after, path + "."):
+                return inner
+        elif before != after:
+            return f"{path}={before!s:.80}, not {after!s:.80}"
+    return None

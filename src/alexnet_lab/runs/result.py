@@ -1,0 +1,146 @@
+"""result.json: a finished run in one file. Tables are made from these files and from nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from alexnet_lab.config.options import ModelConfig
+from alexnet_lab.config.parameters import number_of_parameters
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.files import read_json
+from alexnet_lab.runs.config_snapshot import VERSION, migrated
+
+SCHEMA_VERSION = VERSION
+RESULT_FILE = "result.json"
+
+NUMBER = (int, float)
+# What is read from results, by its place in them; numbers are no less than 0.
+KINDS: dict[str, dict[str, Any]] = {
+    "": {"status": str, "seed": int, "parameters": int, "epochs": int, "steps": int, "wall_seconds": NUMBER},
+    "metrics": {"val_top1_error": NUMBER, "val_top5_error": NUMBER},
+    "hardware": {"processor": str, "cores": int, "threads": int, "devices": int, "gpus": list},
+    "versions": {"torch": str, "lightning": str},
+    "config": {"model": dict, "data": dict},
+}
+PART = {"from_step": int, "commit": str, "threads": int, "devices": int, "versions": dict}
+# What tables and terminals show: there every character has to be a visible one.
+SHOWN = ("hardware.", "versions.", "commit", "status", "parts", "config.model.name", "config.data.source")
+CONTROL = ("Cc", "Cs", "Zl", "Zp")  # line and control characters, broken surrogates
+LARGEST_NUMBER = 2**63
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """The result in a run folder, or None where the run has not ended well.
+
+    Raises UserError where the file is damaged, since it was written whole, or says what cannot be; and where it is of
+    a later version. Its configuration is as this version has it, whatever version wrote it.
+    """
+    path = folder / RESULT_FILE
+    try:
+        result = read_json(path)
+        if not isinstance(result, dict):
+            raise ValueError("it is no result")
+        _check_values(result)
+        _check(result)
+        complete = set(dataclasses.asdict(ModelConfig())) <= result["config"]["model"].keys()
+        result["config"] = migrated(result["config"], result.get("schema_version"), path)
+        _check_consistency(folder, result, complete)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: is damaged ({error}); remove that folder and run again") from None
+    return result if result.get("status") == "completed" else None
+
+
+def _check_values(value: Any, place: str = "") -> None:
+    """Raise ValueError for numbers that no run has, and text that would change the lines of a table or a terminal."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _check_values(key, place)
+            _check_values(inner, f"{place}.{key}" if place else key)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_values(inner, place)
+    elif isinstance(value, str):
+        shown = place.startswith(SHOWN)
+        if any(unicodedata.category(c) in CONTROL or (shown and not c.isprintable()) for c in value):
+            raise ValueError(f"{place or 'a key'} holds control characters")
+    elif isinstance(value, int) and abs(value) > LARGEST_NUMBER:
+        raise ValueError(f"{place} is a number of {len(hex(value)) - 2} hexadecimal digits")
+
+
+def _check(result: dict[str, Any]) -> None:
+    """Raise ValueError where something that is read from results is missing or of another kind."""
+    for place, kinds in KINDS.items():
+        part = result if place == "" else result.get(place)
+        if not isinstance(part, dict):
+            raise ValueError(f"it has no {place}")
+        for key, kind in kinds.items():
+            value = part.get(key)
+            number = isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
+            if not isinstance(value, kind) or (kind in (int, NUMBER) and not number):
+                raise ValueError(f"{place + '.' if place else ''}{key} is {value!r:.40}")
+    for key, value in result["metrics"].items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueError(f"metrics.{key:.40} is {value!r:.40}")
+        if key.endswith("_error") and not 0 <= value <= 1:
+            raise ValueError(f"metrics.{key:.40} is {value!r:.40}, not from 0 to 1")
+    if "images" in result:  # which versions before 2 did not keep
+        images = result["images"]
+        if not isinstance(images, dict) or not re.fullmatch("[0-9a-f]{64}", str(images.get("identity"))):
+            raise ValueError("images.identity is no checksum")
+        for key in ("classes", "train", "val"):
+            if type(images.get(key)) is not int or images[key] < 1:
+                raise ValueError(f"images.{key} is {images.get(key)!r:.40}")
+    for place, key in (("model", "name"), ("data", "source"), ("data", "image_size")):
+        part = result["config"].get(place)
+        if not isinstance(part, dict) or not isinstance(part.get(key), int if key == "image_size" else str):
+            raise ValueError(f"it has no config.{place}.{key}")
+    parts = result.get("parts", [])  # which version 1 did not keep
+    if not isinstance(parts, list) or any(
+        not isinstance(part, dict) or any(not isinstance(part.get(key), kind) for key, kind in PART.items())
+        for part in parts
+    ):
+        raise ValueError("parts is not what computed each part of the run")
+
+
+def _check_consistency(folder: Path, result: dict[str, Any], complete: bool) -> None:
+    """Raise ValueError where a result contradicts itself, its configuration or the name of its folder.
+
+    complete: whether its configuration had every option of the network, so that the parameters can be counted.
+    """
+    metrics, config = result["metrics"], result["config"]
+    if metrics["val_top5_error"] > metrics["val_top1_error"]:
+        raise ValueError("its top-5 error is above its top-1 error")
+    if metrics.get("best_val_top1_error", 0) > metrics["val_top1_error"]:
+        raise ValueError("its best error is above its last one")
+    named = re.findall(r"(?:^|_)seed-(\d+)(?=_|$)", folder.name)
+    for seed, where in ((config.get("seed"), "its configuration"), (int(named[0]) if named else None, "its folder")):
+        if seed is not None and seed != result["seed"]:
+            raise ValueError(f"its seed is {result['seed']}, and that of {where} {seed!s:.40}")
+    trainer = config.get("trainer")
+    if isinstance(trainer, dict) and trainer["max_epochs"] != result["epochs"]:
+        raise ValueError(f"it has {result['epochs']} epochs, and its configuration {trainer['max_epochs']!s:.40}")
+    classes = config["data"].get("num_classes") if config["data"]["source"] == "fractals" else None
+    if "images" in result:
+        classes = result["images"]["classes"]
+    if complete and type(classes) is int:
+        expected = _parameters(config["model"], classes)
+        if expected != result["parameters"]:
+            raise ValueError(f"it has {result['parameters']} parameters, and its configuration {expected}")
+
+
+def _parameters(model: dict[str, Any], classes: int) -> int:
+    try:
+        settings: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ModelConfig), model))
+        return number_of_parameters(settings, classes)
+    except (OmegaConfBaseException, ArithmeticError, ValueError, TypeError, IndexError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(f"its network cannot be built ({reason:.80})") from None

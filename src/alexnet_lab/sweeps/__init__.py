@@ -1,0 +1,1 @@
+"""Plan the jobs of a sweep, run them, show them."""

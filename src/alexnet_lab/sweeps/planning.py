@@ -1,0 +1,117 @@
+"""From a sweep's command line, and perhaps an experiment's variants, to jobs with folders."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
+
+from alexnet_lab.config.options import RunConfig
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.hydra_compat import number_of_values
+from alexnet_lab.core.paths import RUNS
+from alexnet_lab.data.images_at_hand import at_hand
+from alexnet_lab.runs.config_snapshot import configuration, first_difference, read_configuration
+from alexnet_lab.runs.paths import job_name, quoted, sweep_name
+from alexnet_lab.runs.result import read_result
+from alexnet_lab.runs.same_images import refuse_other_images
+
+MOST_JOBS = 10_000
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    name: str
+    overrides: list[str]  # its sweep, and hydra.sweep.subdir, included
+
+
+@dataclass(frozen=True)
+class Plan:
+    folder: Path
+    jobs: list[PlannedJob]
+
+
+def plan_sweep(
+    product: Sequence[Sequence[str]],
+    variants: Mapping[str, list[str]],
+    sweep: str | None,
+    compose: Callable[[list[str]], DictConfig],
+    check: Callable[[DictConfig], RunConfig],
+) -> Plan:
+    """Name, compose and check every job of a sweep.
+
+    product: the overrides of each combination that the command line asks for. variants: what they are multiplied
+    with, overrides by name; empty for none. sweep: its name, None for one made of the overrides. compose: from
+    overrides to the whole configuration; check: the checked configuration of a job, from its composed one.
+    Raises UserError, naming the job, for the first that cannot work, for two jobs of one name, and where a folder
+    holds a run that was made with other settings.
+    """
+    plan = name_jobs(product, variants, sweep)
+    for job in plan.jobs:
+        if (plan.folder / job.name).is_symlink():  # nobody has named it: it came with the sweep's folder
+            raise UserError(
+                f"{plan.folder / job.name}: is a symbolic link, through which nothing is written; remove it"
+            )
+        run = check(compose(job.overrides))
+        check_same_run(plan.folder / job.name, run)
+    return plan
+
+
+def check_size(overrides: Sequence[Override]) -> None:
+    """Raise UserError where the values of a sweep make more jobs than anybody means, before they are listed."""
+    jobs = 1
+    for override in overrides:
+        values = number_of_values(override)
+        if values == math.inf:
+            raise UserError(f"{override.input_line}: has no end")
+        jobs *= int(values)
+        if not 0 < jobs <= MOST_JOBS:
+            raise UserError(f"{override.input_line}: makes {jobs} jobs; a sweep has from 1 to {MOST_JOBS}")
+
+
+def name_jobs(product: Sequence[Sequence[str]], variants: Mapping[str, list[str]], sweep: str | None) -> Plan:
+    """The jobs of a sweep with the names of their folders. Raises UserError for two jobs of one name."""
+    if not product:
+        raise UserError("the sweep has no job: some glob() matches nothing")
+    swept = _swept(product)
+    if any(text.startswith("sweep=") for text in swept):
+        raise UserError("sweep=: names one sweep; give several values to other keys")
+    if sweep is None:
+        sweep = sweep_name([text for line in product for text in line])
+    jobs: dict[str, PlannedJob] = {}
+    for variant, own in (variants or {"": []}).items():
+        for line in product:
+            # An experiment's runs always carry their seed, so that more seeds later find the first ones.
+            varying = [text for text in line if text in swept or (variant and text.startswith("seed="))]
+            name = job_name(variant, varying if variant or varying else line)
+            if name in jobs:
+                raise UserError(
+                    f"{name}: two jobs of this sweep have the same name; does it sweep over the same value twice?"
+                )
+            named = [text for text in line if not text.startswith("sweep=")]
+            # What makes a variant comes last: no override may turn its row into another's.
+            jobs[name] = PlannedJob(name, [*named, *own, f"sweep={quoted(sweep)}", f"hydra.sweep.subdir={name}"])
+    return Plan(RUNS / sweep, list(jobs.values()))
+
+
+def check_same_run(folder: Path, run: RunConfig) -> None:
+    """Raise UserError where a run folder holds a run that was made with other settings, or a complete one that was
+    trained on other images than are prepared now. (Of an interrupted one the job itself finds out.)
+    """
+    result = read_result(folder)
+    made_with: Any = read_configuration(folder) if result is None else result["config"]
+    if made_with is not None and (other := first_difference(made_with, configuration(run))):
+        raise UserError(f"{folder}: was made with {other}; choose another sweep=NAME, or remove that folder")
+    if result is not None and (now := at_hand(run.data)) is not None:
+        refuse_other_images(folder, result.get("images"), now)
+
+
+def _swept(product: Sequence[Sequence[str]]) -> set[str]:
+    """The overrides that some jobs have and others do not."""
+    everywhere = set(product[0]).intersection(*map(set, product))
+    return {text for line in product for text in line} - everywhere

@@ -1,0 +1,35 @@
+"""metrics.csv: what a continued run keeps of it, and the best epoch in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alexnet_lab.runs.metrics import COLUMNS, best_and_final_errors, best_epoch, row_text, rows_so_far, values_of_step
+
+HEAD = ",".join(COLUMNS) + "\n"
+
+
+def step(number: int) -> str:
+    return row_text({"epoch": (number - 1) // 2, "step": number, "train_loss": 1 / number, "learning_rate": 0.01})
+
+
+def epoch(number: int, error: float) -> str:
+    errors = dict.fromkeys(("train_top1_error", "val_top1_error", "val_top5_error"), error)
+    return row_text({"epoch": number, "step": 2 * (number + 1), "val_loss": 2.0, **errors})
+
+
+def test_rows_of_steps_after_the_checkpoint_are_left_out_and_damaged_ones_too(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.csv"
+    kept = HEAD + step(1) + step(2) + epoch(0, 0.5) + step(3)
+    file.write_text(kept + step(4) + epoch(1, 0.25) + "not,a,row\n" + "2,5,cut sh")
+    assert rows_so_far(file, step=3, epochs=1) == kept
+    assert rows_so_far(file, step=0, epochs=0) == HEAD
+    assert [values["train_loss"] for values in values_of_step(kept, 2) if "train_loss" in values] == [0.5]
+
+
+def test_of_equally_good_epochs_the_first_is_the_best(tmp_path: Path) -> None:
+    assert best_epoch([0.5, 0.25, 0.25, 0.75]) == 1
+    (tmp_path / "metrics.csv").write_text(HEAD + "".join(epoch(n, e) for n, e in enumerate([0.5, 0.25, 0.25, 0.75])))
+    errors = best_and_final_errors(tmp_path)
+    assert (errors["best_epoch"], errors["best_val_top1_error"], errors["final_val_top1_error"]) == (2, 0.25, 0.75)
+    assert best_and_final_errors(tmp_path / "elsewhere") == {}
