@@ -22,7 +22,7 @@ READY  := $(VENV)/.ready
 OTHER_INDEX := $(filter -i -f --index-url% --extra-index-url% --find-links%,$(PIP_ARGS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce-table test check fuzz chaos audit baselines bench-data bench-lrn bench-step bench-recipes bench-prepare bench-tracking sync dashboard dashboard-offline pictures lock clean
+.PHONY: help setup reproduce-table test check fuzz chaos audit baselines bench-data bench-lrn bench-step bench-recipes bench-prepare bench-tracking sync dashboard dashboard-offline figures lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -103,8 +103,8 @@ dashboard-offline: $(READY) ## watch a sweep in W&B's terminal dashboard, withou
 bench-tracking: $(READY) ## what W&B costs a run: at its start, a step, at its end
 	$(RUN) benchmarks/tracking.py
 
-pictures: $(READY) ## make the README's picture of the data anew
-	$(RUN) docs/make_pictures.py
+figures: $(READY) ## make the README's image of the data anew
+	$(RUN) docs/make_figures.py
 
 lock: $(READY) ## resolve pyproject.toml anew into requirements.lock (needs uv)
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \

@@ -1,6 +1,6 @@
 """Images/s of ready batches of 224 pixels: this project's data path against its peers, and training on real data.
 
-    python benchmarks/data.py [--pictures 2048] [--seconds 6] [--peers DIR] [--only NAME ...] [--no-training]
+    python benchmarks/data.py [--images 2048] [--seconds 6] [--peers DIR] [--only NAME ...] [--no-training]
 
 Made once, in a temporary folder and not counted: JPEGs of 500 x 375 pixels with the spectrum of photographs, and from
 them our packed store, .npy files of the same 256 x 256 pixels, and what each peer makes of them itself. Everything is
@@ -37,7 +37,7 @@ OURS = ("ours", "memory filled", "ImageFolder", "ours, bytes", "ImageFolder, byt
 INSTALLED_AS = {"DALI": "nvidia-dali-cuda120", "FFCV": "ffcv"}
 
 
-def make_pictures(folder: Path, pictures: int) -> int:
+def make_figures(folder: Path, images: int) -> int:
     """JPEGs in train/<class>/ and a few in val/<class>/; returns their mean size in bytes.
 
     Amplitudes fall with frequency as those of photographs do; luminance varies more than colour.
@@ -57,7 +57,7 @@ def make_pictures(folder: Path, pictures: int) -> int:
         )
         channels = [light + 0.3 * red, light - 0.15 * (red + blue), light + 0.3 * blue]
         pixels = np.clip(120 + 55 * np.stack(channels, 2), 0, 255).astype(np.uint8)
-        split = "train" if number < pictures else "val"
+        split = "train" if number < images else "val"
         file = folder / split / f"class_{number % CLASSES:02}" / f"{number:06}.jpg"
         Image.fromarray(pixels).save(file, quality=90)
         return file.stat().st_size
@@ -66,20 +66,20 @@ def make_pictures(folder: Path, pictures: int) -> int:
         for number in range(CLASSES):
             (folder / split / f"class_{number:02}").mkdir(parents=True)
     with ThreadPoolExecutor() as pool:
-        return int(statistics.mean(pool.map(make, range(pictures + CLASSES))))
+        return int(statistics.mean(pool.map(make, range(images + CLASSES))))
 
 
 def pack(folder: Path) -> None:
-    """Our store of 256 x 256 pixels in store/, and its training pictures as single files in npy/."""
+    """Our store of 256 x 256 pixels in store/, and its training images as single files in npy/."""
     from alexnet_lab.config.options import DataConfig, RunConfig
-    from alexnet_lab.data.module import PictureData
+    from alexnet_lab.data.module import ImageData
 
     data = DataConfig(source="folder", root=str(folder / "jpeg"), store_root=str(folder / "store"), image_size=256)
-    pictures = PictureData(RunConfig(data=data))
-    pictures.prepare_data()
+    images = ImageData(RunConfig(data=data))
+    images.prepare_data()
     (folder / "npy").mkdir()
-    for number, picture in enumerate(pictures.store.images("train")):
-        np.save(folder / "npy" / f"{number:06}.npy", picture)
+    for number, image in enumerate(images.store.images("train")):
+        np.save(folder / "npy" / f"{number:06}.npy", image)
 
 
 def install(peers: Path, name: str) -> str | None:
@@ -130,7 +130,7 @@ def _reason(output: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=2048)
+    parser.add_argument("--images", type=int, default=2048)
     parser.add_argument("--seconds", type=float, default=6.0, help="of each measurement, after warming up")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--peers", type=Path, default=HERE.parent / ".peers", help="environment of the peers")
@@ -144,9 +144,9 @@ def main() -> None:
             failed[name] = f"does not install: {reason}"
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        size = make_pictures(folder / "jpeg", arguments.pictures)
+        size = make_figures(folder / "jpeg", arguments.images)
         pack(folder)
-        print(f"{arguments.pictures} JPEGs of {WIDTH} x {HEIGHT} pixels, {size / 1000:.0f} kB each, on "
+        print(f"{arguments.images} JPEGs of {WIDTH} x {HEIGHT} pixels, {size / 1000:.0f} kB each, on "
               f"{len(os.sched_getaffinity(0))} cores; ready: float32 batches of 128 x 3 x 224 x 224")  # fmt: skip
         rates: dict[str, list[float]] = {}
         versions: dict[str, str] = {}

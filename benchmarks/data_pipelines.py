@@ -2,7 +2,7 @@
 
     python benchmarks/data_pipelines.py NAME FOLDER SECONDS
 
-Whatever is ready for a network's first layer counts: float32 (128, 3, 224, 224), a random place of the picture, half
+Whatever is ready for a network's first layer counts: float32 (128, 3, 224, 224), a random place of the image, half
 of them mirrored, mean subtracted (peers: normalized), in random order, on the CPU. Prints one line of JSON.
 FOLDER holds what benchmarks/data.py prepared: jpeg/, store/, npy/ and whatever the peer makes of them itself.
 """
@@ -33,7 +33,7 @@ def ours(folder: Path, ready: bool = True) -> Iterator[Tensor]:
     """The packed store, read by threads and varied as training does it, without the colour noise that peers lack."""
     from alexnet_lab.data.augmentation import Augmentation
     from alexnet_lab.data.batches import TrainBatches
-    from alexnet_lab.data.reader import PictureReader
+    from alexnet_lab.data.reader import ImageReader
     from alexnet_lab.data.store import open_store
     from alexnet_lab.data.variation import Variation
 
@@ -41,7 +41,7 @@ def ours(folder: Path, ready: bool = True) -> Iterator[Tensor]:
     store = open_store(path)
     augmentation = Augmentation(CROP, store.pixel_mean)
     variation = Variation(SIDE, CROP, random_crop=True, flip=True)
-    reader = PictureReader(store.images("train"), store.labels("train"), variation, workers=WORKERS)
+    reader = ImageReader(store.images("train"), store.labels("train"), variation, workers=WORKERS)
     batches = TrainBatches(reader, BATCH, seed=0)
     for epoch in itertools.count():
         batches.sampler.set_epoch(epoch)
@@ -120,10 +120,10 @@ class _Vary:
     def __call__(self, sample: dict[str, Any]) -> Tensor:
         from torchvision.transforms.v2.functional import to_image
 
-        picture = sample["image"]
-        if isinstance(picture, np.ndarray):
-            picture = torch.from_numpy(picture).permute(2, 0, 1)
-        return self.transform(to_image(picture))
+        image = sample["image"]
+        if isinstance(image, np.ndarray):
+            image = torch.from_numpy(image).permute(2, 0, 1)
+        return self.transform(to_image(image))
 
 
 def _jpeg_sample(file: str) -> dict[str, Any]:
@@ -140,11 +140,11 @@ def dali_jpeg(folder: Path) -> Iterator[Tensor]:
     """DALI on the CPU: its reader of folders, its JPEG decoder, fused crop, mirror and normalization."""
     from nvidia.dali import fn, types
 
-    def pictures() -> Any:
+    def images() -> Any:
         files, _ = fn.readers.file(file_root=str(folder / "jpeg/train"), random_shuffle=True, name="reader")
         return fn.resize(fn.decoders.image(files, device="cpu", output_type=types.RGB), resize_shorter=SIDE)
 
-    yield from _dali(pictures)
+    yield from _dali(images)
 
 
 def dali_pixels(folder: Path) -> Iterator[Tensor]:
@@ -156,14 +156,14 @@ def dali_pixels(folder: Path) -> Iterator[Tensor]:
     )
 
 
-def _dali(pictures: Callable[[], Any]) -> Iterator[Tensor]:
+def _dali(images: Callable[[], Any]) -> Iterator[Tensor]:
     from nvidia.dali import fn, pipeline_def, types
     from nvidia.dali.plugin.pytorch import DALIGenericIterator, LastBatchPolicy
 
     @pipeline_def(batch_size=BATCH, num_threads=WORKERS, device_id=None, prefetch_queue_depth=2)
     def pipeline() -> Any:
         return fn.crop_mirror_normalize(
-            pictures(), dtype=types.FLOAT, output_layout="CHW", crop=(CROP, CROP), mirror=fn.random.coin_flip(),
+            images(), dtype=types.FLOAT, output_layout="CHW", crop=(CROP, CROP), mirror=fn.random.coin_flip(),
             crop_pos_x=fn.random.uniform(range=(0, 1)), crop_pos_y=fn.random.uniform(range=(0, 1)),
             mean=[255 * value for value in MEAN], std=[255 * value for value in STD],
         )  # fmt: skip

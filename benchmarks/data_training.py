@@ -6,7 +6,7 @@
 same loop of Lightning, network and optimizer on one batch that is ready in the device's memory, varied already. Each is
 measured for an epoch a round, in one process, now the one first and now the other; images/s are medians, and the
 share is the median of the rounds' shares, because a machine's speed changes from round to round. The network is mini on
-a CPU, AlexNet at 224 pixels on a GPU; the pictures are fractals. The last line is JSON.
+a CPU, AlexNet at 224 pixels on a GPU; the images are fractals. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from alexnet_lab.config import schema
 from alexnet_lab.config.checks import typed
 from alexnet_lab.config.options import RunConfig
 from alexnet_lab.core.memory import keep_freed_memory
-from alexnet_lab.data.module import PictureData
+from alexnet_lab.data.module import ImageData
 from alexnet_lab.data.reader import Batch
 from alexnet_lab.networks.build import build_network
 from alexnet_lab.runs import paths
@@ -86,7 +86,7 @@ def composed(overrides: list[str]) -> RunConfig:
         return typed(compose("train", overrides))
 
 
-def images_per_second(run: RunConfig, data: PictureData, resident: bool) -> float:
+def images_per_second(run: RunConfig, data: ImageData, resident: bool) -> float:
     """Of one epoch, with a network made anew."""
     lightning.seed_everything(run.seed, verbose=False)
     network = build_network(run.model, data.num_classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -126,7 +126,7 @@ def main() -> None:
             ["model=alexnet", "data.train_images_per_class=1024"] if on_gpu else ["data.train_images_per_class=200"]
         )
         run = composed([*chosen, "data.val_images_per_class=1", f"data.store_root={folder}", *overrides])
-        data = PictureData(run)
+        data = ImageData(run)
         data.prepare_data()
         rates: dict[str, list[float]] = {"real": [], "resident": []}
         for round_number in range(rounds + 1):

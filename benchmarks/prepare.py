@@ -2,7 +2,7 @@
 
     python benchmarks/prepare.py [--repeats 3]
 
-Run by `make bench-prepare`. The pictures are made of scikit-learn's two photographs: parts of them, of the size that is
+Run by `make bench-prepare`. The images are made of scikit-learn's two photographs: parts of them, of the size that is
 most frequent in ImageNet (500 x 375) and of cameras (1600 x 1200, 4000 x 3000), saved as JPEGs of quality 92; those of
 500 x 375 also at 98, with which they have as many bytes as ImageNet's have on average (138 GB, 1.28 million).
 `prepare` is all of it: starting the processes, reading, decoding, resizing to 256 pixels, statistics, checksums,
@@ -29,8 +29,8 @@ from sklearn.datasets import load_sample_images
 from torchvision.io import ImageReadMode, decode_image, read_file
 
 from alexnet_lab.core.parallel import usable_cores
+from alexnet_lab.data.image_source import ImageSource
 from alexnet_lab.data.layouts.tree import TreeLayout
-from alexnet_lab.data.picture_source import PictureSource
 from alexnet_lab.data.prepare import prepare_store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,7 +43,7 @@ KINDS = {  # width, height, quality, number
 DIFFERENT = 48  # files; the others are links to them
 
 
-def make_pictures(root: Path, width: int, height: int, quality: int, count: int) -> list[Path]:
+def make_figures(root: Path, width: int, height: int, quality: int, count: int) -> list[Path]:
     """Parts of two photographs, in folders as data=folder takes them."""
     photographs = [Image.fromarray(array) for array in load_sample_images().images]
     generator = np.random.default_rng(0)
@@ -70,7 +70,7 @@ def make_pictures(root: Path, width: int, height: int, quality: int, count: int)
 def seconds_to_prepare(root: Path) -> float:
     with tempfile.TemporaryDirectory(dir=root.parent) as stores, contextlib.redirect_stderr(io.StringIO()):
         begin = time.perf_counter()
-        prepare_store(Path(stores), PictureSource(lambda: TreeLayout(root), root, 256))
+        prepare_store(Path(stores), ImageSource(lambda: TreeLayout(root), root, 256))
         return time.perf_counter() - begin
 
 
@@ -93,9 +93,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, (width, height, quality, count) in KINDS.items():
             root = Path(folder) / name
-            files = make_pictures(root, width, height, quality, count)
+            files = make_figures(root, width, height, quality, count)
             size = statistics.mean(file.stat().st_size for file in files)
-            print(f"{name}: {count} pictures of {size / 1000:.0f} kB on {usable_cores()} cores", flush=True)
+            print(f"{name}: {count} images of {size / 1000:.0f} kB on {usable_cores()} cores", flush=True)
             times = [(seconds_to_decode(files), seconds_to_prepare(root)) for _ in range(repeats)]
             decode, prepare = (count / statistics.median(column) for column in zip(*times, strict=True))
             print(f"  torchvision {decode:.0f} images/s, prepare {prepare:.0f} images/s: {prepare / decode:.2f} times")

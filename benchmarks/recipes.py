@@ -1,8 +1,8 @@
-"""Whether each preset leaves ln(classes) with its own recipe, at full width on pictures of 256 pixels, on a CPU.
+"""Whether each preset leaves ln(classes) with its own recipe, at full width on images of 256 pixels, on a CPU.
 
     python benchmarks/recipes.py [--only original caffe] [--epochs 8] [--folder FOLDER]
 
-Runs `src/train.py` for each: 10 classes of fractals, 64 training pictures of each, batches of 32, the recipe's first
+Runs `src/train.py` for each: 10 classes of fractals, 64 training images of each, batches of 32, the recipe's first
 stage (before the learning rate is divided). Network, start, learning rates, momentum, decay, dropout and augmentation
 are the preset's; docs/recipes.md has the curves.
 
@@ -22,12 +22,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-CLASSES, PICTURES = 10, 64
+CLASSES, IMAGES = 10, 64
 COMMON = (
     "data=fractals",
     "data.image_size=256",
     f"data.num_classes={CLASSES}",
-    f"data.train_images_per_class={PICTURES}",
+    f"data.train_images_per_class={IMAGES}",
     "data.val_images_per_class=8",
     "optim.batch_size=32",
     "optim.schedule=constant",

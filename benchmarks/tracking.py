@@ -2,7 +2,7 @@
 
 Runs the same short training with logger=none and logger=wandb in turns, each in a fresh process, and takes medians.
 start: from the command to the first row of metrics.csv; end: from its last row to the end of the process. W&B's own
-process starts during the first epoch. Validation and the pictures are counted into the steps before them.
+process starts during the first epoch. Validation and the images are counted into the steps before them.
 """
 
 from __future__ import annotations
@@ -76,13 +76,13 @@ def main() -> None:
         parser.error("--epochs: at least 2")
     taken: dict[str, list[dict[str, float]]] = {"none": [], "wandb": []}
     with tempfile.TemporaryDirectory() as scratch:
-        measure(Path(scratch), "none", 2)  # which makes the pictures
+        measure(Path(scratch), "none", 2)  # which makes the images
         for _ in range(asked.repeats):
             for logger, runs in taken.items():
                 runs.append(measure(Path(scratch), logger, asked.epochs))
                 print(f"logger={logger}: {runs[-1]['in all']:.1f} s", file=sys.stderr, flush=True)
     print(f"{date.today()}, {usable_cores()} cores of {platform.processor() or platform.machine()}, ", end="")
-    print(f"medians of {asked.repeats} runs of {asked.epochs} epochs, pictures after epochs 1, 2, 4 and the last")
+    print(f"medians of {asked.repeats} runs of {asked.epochs} epochs, images after epochs 1, 2, 4 and the last")
     print(f"{'seconds':22} {'logger=none':>12} {'logger=wandb':>13} {'difference':>11}")
     for phase in PHASES:
         without, with_it = (statistics.median(run[phase] for run in taken[logger]) for logger in ("none", "wandb"))

@@ -1,12 +1,12 @@
-"""Errors of trained networks on their validation pictures.
+"""Errors of trained networks on their validation images.
 
 python src/evaluate.py run=DIR                         centre view of the run's last checkpoint
 python src/evaluate.py run=DIR views=ten-crop          corners and centre, mirrored too, softmax averaged (section 4.1)
 python src/evaluate.py run=[A,B,C] views=ten-crop      an ensemble: softmax averaged over the runs (section 6)
 
 checkpoint=last|best   best is that of the lowest validation error; last (the default) is what result.json reports
-devices=2              share the pictures among devices; accelerator=auto|cpu|gpu says which kind
-data.root=DIR          where the pictures are now, if they have moved, or others of the same classes, by name;
+devices=2              share the images among devices; accelerator=auto|cpu|gpu says which kind
+data.root=DIR          where the images are now, if they have moved, or others of the same classes, by name;
                        data.store_root=DIR likewise
 out=DIR                where the files go; else RUN/evaluation/, of several runs runs/ensembles/
 """

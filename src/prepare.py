@@ -1,4 +1,4 @@
-"""Any collection of pictures as one packed store, which training reads at the speed of memory.
+"""Any collection of images as one packed store, which training reads at the speed of memory.
 
 python src/prepare.py data=imagenet data.root=DIR     shorter side to 256 pixels, centre crop, RGB; goes on after a kill
 python src/prepare.py data=folder data.root=DIR model=mini              for another model: another size

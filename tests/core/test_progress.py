@@ -1,4 +1,4 @@
-"""What a person sees while pictures are prepared, on a terminal of 80 columns and in a log."""
+"""What a person sees while images are prepared, on a terminal of 80 columns and in a log."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "arguments", "said"), CASES, ids=["pictures", "bytes"])
+@pytest.mark.parametrize(("name", "arguments", "said"), CASES, ids=["images", "bytes"])
 def test_a_terminal_shows_one_line(name: str, arguments: str, said: str) -> None:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
@@ -63,7 +63,7 @@ def test_a_terminal_shows_one_line(name: str, arguments: str, said: str) -> None
     assert "longer than the terminal is wide" in other
 
 
-@pytest.mark.parametrize(("name", "arguments", "said"), CASES, ids=["pictures", "bytes"])
+@pytest.mark.parametrize(("name", "arguments", "said"), CASES, ids=["images", "bytes"])
 def test_a_log_gets_whole_lines(name: str, arguments: str, said: str) -> None:
     command = [sys.executable, "-c", PROGRAM, name, arguments]
     environment = os.environ | {"PYTHONPATH": str(SOURCE)}

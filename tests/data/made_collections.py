@@ -1,4 +1,4 @@
-"""Miniature collections in the layouts in which ImageNet comes, all of the same pictures."""
+"""Miniature collections in the layouts in which ImageNet comes, all of the same images."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from scipy.io import savemat
 WNIDS = {1: "n03792782", 2: "n01440764", 3: "n03095699"}
 WORDS = {"n01440764": "tench, Tinca tinca", "n03095699": "container ship, containership", "n03792782": "mountain bike"}
 GROUP = (4, "n00001740", "entity", 3)
-TRAIN_PICTURES, VAL_PICTURES = 4, 7
+TRAIN_IMAGES, VAL_IMAGES = 4, 7
 VAL_NUMBERS = [2, 1, 3, 3, 2, 1, 2]  # the class of ILSVRC2012_val_00000001, ...2, ...
 
 
-def picture(seed: int) -> bytes:
+def image(seed: int) -> bytes:
     """A JPEG of some size."""
     generator = np.random.default_rng(seed)
     size = tuple(generator.integers(20, 60, 2))
@@ -31,20 +31,20 @@ def picture(seed: int) -> bytes:
     return stream.getvalue()
 
 
-def train_pictures() -> dict[str, dict[str, bytes]]:
+def train_images() -> dict[str, dict[str, bytes]]:
     """By wnid and file name."""
     return {
-        wnid: {f"{wnid}_{index}.JPEG": picture(1000 * number + index) for index in range(TRAIN_PICTURES)}
+        wnid: {f"{wnid}_{index}.JPEG": image(1000 * number + index) for index in range(TRAIN_IMAGES)}
         for number, wnid in WNIDS.items()
     }
 
 
-def val_pictures() -> dict[str, bytes]:
-    return {f"ILSVRC2012_val_{index:08d}.JPEG": picture(index) for index in range(1, VAL_PICTURES + 1)}
+def val_images() -> dict[str, bytes]:
+    return {f"ILSVRC2012_val_{index:08d}.JPEG": image(index) for index in range(1, VAL_IMAGES + 1)}
 
 
 def val_wnids() -> dict[str, str]:
-    return {name: WNIDS[number] for name, number in zip(val_pictures(), VAL_NUMBERS, strict=True)}
+    return {name: WNIDS[number] for name, number in zip(val_images(), VAL_NUMBERS, strict=True)}
 
 
 def tar_of(contents: dict[str, bytes], mode: str = "w") -> bytes:
@@ -83,12 +83,12 @@ def write(root: Path, files: dict[str, bytes]) -> None:
 
 def archives(root: Path) -> None:
     """As published. The order within the archives is not that of the names."""
-    inner = {f"{wnid}.tar": tar_of(dict(reversed(files.items()))) for wnid, files in train_pictures().items()}
+    inner = {f"{wnid}.tar": tar_of(dict(reversed(files.items()))) for wnid, files in train_images().items()}
     write(
         root,
         {
             "ILSVRC2012_img_train.tar": tar_of(inner),
-            "ILSVRC2012_img_val.tar": tar_of(dict(reversed(val_pictures().items()))),
+            "ILSVRC2012_img_val.tar": tar_of(dict(reversed(val_images().items()))),
             "ILSVRC2012_devkit_t12.tar.gz": tar_of(devkit_contents(), "w:gz"),
         },
     )
@@ -96,29 +96,29 @@ def archives(root: Path) -> None:
 
 def extracted(root: Path) -> None:
     """The archives, extracted, with the kit beside them."""
-    train = {f"train/{wnid}/{name}": file for wnid, files in train_pictures().items() for name, file in files.items()}
-    write(root, train | {f"val/{name}": file for name, file in val_pictures().items()} | devkit_contents())
+    train = {f"train/{wnid}/{name}": file for wnid, files in train_images().items() for name, file in files.items()}
+    write(root, train | {f"val/{name}": file for name, file in val_images().items()} | devkit_contents())
 
 
 def extracted_with_archived_kit(root: Path) -> None:
-    train = {f"train/{wnid}/{name}": file for wnid, files in train_pictures().items() for name, file in files.items()}
-    write(root, train | {f"val/{name}": file for name, file in val_pictures().items()})
+    train = {f"train/{wnid}/{name}": file for wnid, files in train_images().items() for name, file in files.items()}
+    write(root, train | {f"val/{name}": file for name, file in val_images().items()})
     write(root, {"ILSVRC2012_devkit_t12.tar.gz": tar_of(devkit_contents(), "w:gz")})
 
 
 def train_val(root: Path) -> None:
-    """With the validation pictures sorted into folders too, as many people do."""
-    train = {f"train/{wnid}/{name}": file for wnid, files in train_pictures().items() for name, file in files.items()}
-    write(root, train | {f"val/{val_wnids()[name]}/{name}": file for name, file in val_pictures().items()})
+    """With the validation images sorted into folders too, as many people do."""
+    train = {f"train/{wnid}/{name}": file for wnid, files in train_images().items() for name, file in files.items()}
+    write(root, train | {f"val/{val_wnids()[name]}/{name}": file for name, file in val_images().items()})
 
 
 def kaggle(root: Path) -> None:
     top = "ILSVRC/Data/CLS-LOC"
     train = {
-        f"{top}/train/{wnid}/{name}": file for wnid, files in train_pictures().items() for name, file in files.items()
+        f"{top}/train/{wnid}/{name}": file for wnid, files in train_images().items() for name, file in files.items()
     }
-    write(root, train | {f"{top}/val/{name}": file for name, file in val_pictures().items()})
-    write(root, {f"{top}/test/ILSVRC2012_test_00000001.JPEG": picture(99)})
+    write(root, train | {f"{top}/val/{name}": file for name, file in val_images().items()})
+    write(root, {f"{top}/test/ILSVRC2012_test_00000001.JPEG": image(99)})
     with (root / "LOC_val_solution.csv").open("w", newline="") as stream:
         table = csv.writer(stream)
         table.writerow(["ImageId", "PredictionString"])
@@ -129,10 +129,10 @@ def kaggle(root: Path) -> None:
 
 def tiny_imagenet(root: Path) -> None:
     """As Tiny ImageNet: each class's images in a folder of their own, and tables of boxes beside."""
-    for wnid, files in train_pictures().items():
+    for wnid, files in train_images().items():
         write(root / "train" / wnid / "images", files)
         (root / "train" / wnid / f"{wnid}_boxes.txt").write_text("a_0.JPEG\t0\t0\t62\t62\n")
-    write(root / "val" / "images", val_pictures())
+    write(root / "val" / "images", val_images())
     annotations = [f"{name}\t{wnid}\t0\t32\t44\t62\n" for name, wnid in val_wnids().items()]
     (root / "val" / "val_annotations.txt").write_text("".join(annotations))
     (root / "words.txt").write_text("n01440764\ttench, Tinca tinca\nn00001740\tentity\n")
@@ -146,12 +146,12 @@ def parquet(root: Path) -> None:
     label = {wnid: number for number, wnid in enumerate(sorted(WORDS))}
     train = [
         (file, f"{Path(name).stem}_{wnid}.JPEG", label[wnid])
-        for wnid, files in sorted(train_pictures().items())
+        for wnid, files in sorted(train_images().items())
         for name, file in files.items()
     ]
     val = [
         (file, f"{Path(name).stem}_{val_wnids()[name]}.JPEG", label[val_wnids()[name]])
-        for name, file in val_pictures().items()
+        for name, file in val_images().items()
     ]
     features = {
         "info": {"features": {"label": {"names": [WORDS[wnid] for wnid in sorted(WORDS)], "_type": "ClassLabel"}}}

@@ -9,7 +9,7 @@ import lightning
 import numpy as np
 import pytest
 import torch
-from small_pictures import (
+from small_images import (
     CROP,
     EIGENVALUES,
     EIGENVECTORS,
@@ -29,12 +29,12 @@ from alexnet_lab.data.batches import EvaluationBatches, TrainBatches
 from alexnet_lab.data.buffers import Buffers
 from alexnet_lab.data.placement import place
 from alexnet_lab.data.randomness import normal, uniform
-from alexnet_lab.data.reader import Batch, PictureReader
+from alexnet_lab.data.reader import Batch, ImageReader
 from alexnet_lab.data.variation import Variation
 
 
 def train_batches(images: object = IMAGES, workers: int = 0, **ranks: int) -> TrainBatches:
-    reader = PictureReader(images, LABELS, variation(), workers=workers)
+    reader = ImageReader(images, LABELS, variation(), workers=workers)
     return TrainBatches(reader, 16, seed=7, **ranks)
 
 
@@ -51,7 +51,7 @@ def test_the_union_over_ranks_is_the_batch_of_one_device(ranks: int) -> None:
             assert torch.equal(varied, augmentation()(whole, epoch))
 
 
-def test_an_epoch_sees_each_picture_at_most_once_and_epochs_differ() -> None:
+def test_an_epoch_sees_each_image_at_most_once_and_epochs_differ() -> None:
     batches = train_batches()
     first = torch.cat([batch.samples for batch in batches])
     batches.sampler.set_epoch(1)
@@ -91,7 +91,7 @@ def test_batches_are_the_same_bits_for_any_number_of_workers(workers: int) -> No
             assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def test_what_the_network_sees_depends_neither_on_the_batch_nor_on_where_pictures_lie() -> None:
+def test_what_the_network_sees_depends_neither_on_the_batch_nor_on_where_images_lie() -> None:
     """Crops out of a memory map, alone, and out of a store in the device's memory."""
     varied = augmentation()
     placed = place(IMAGES, "device", torch.device("cpu"))
@@ -119,9 +119,9 @@ def test_views_are_the_bits_of_earlier_versions() -> None:
 
 
 def test_several_threads_give_the_bits_of_one() -> None:
-    """Pictures of 224 pixels, which are shared among threads, also where nothing may be differentiated."""
+    """Images of 224 pixels, which are shared among threads, also where nothing may be differentiated."""
     images = np.random.default_rng(2).integers(0, 256, (10, 256, 256, 3), dtype=np.uint8)
-    batch = PictureReader(images, LABELS, Variation(256, 224, 5, random_crop=True, flip=True)).read(np.arange(10), 0)
+    batch = ImageReader(images, LABELS, Variation(256, 224, 5, random_crop=True, flip=True)).read(np.arange(10), 0)
     large = Augmentation(224, np.full((256, 256, 3), 99.5))
     threads = torch.get_num_threads()
     seen = []
@@ -179,7 +179,7 @@ def test_lightning_keeps_the_place_in_its_checkpoints(tmp_path: Path) -> None:
 
 
 class Samples(lightning.LightningModule):
-    """Learns nothing, and remembers which pictures it was shown."""
+    """Learns nothing, and remembers which images it was shown."""
 
     def __init__(self, checkpoint: Path | None = None) -> None:
         super().__init__()
@@ -207,8 +207,8 @@ def fit(module: Samples, checkpoint: Path | None) -> None:
     trainer.fit(module, train_batches(), ckpt_path=checkpoint, weights_only=True)
 
 
-def test_evaluation_counts_each_picture_once_whatever_the_number_of_ranks() -> None:
-    reader = PictureReader(IMAGES, LABELS)
+def test_evaluation_counts_each_image_once_whatever_the_number_of_ranks() -> None:
+    reader = ImageReader(IMAGES, LABELS)
     for ranks in (1, 2, 3, 7):
         seen = [batch.samples for rank in range(ranks) for batch in EvaluationBatches(reader, 16, rank, ranks)]
         assert sorted(torch.cat(seen).tolist()) == list(range(100))
@@ -216,23 +216,23 @@ def test_evaluation_counts_each_picture_once_whatever_the_number_of_ranks() -> N
 
 def test_a_batch_that_ranks_cannot_share_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot be shared equally"):
-        TrainBatches(PictureReader(IMAGES, LABELS), 15, seed=0, ranks=2)
+        TrainBatches(ImageReader(IMAGES, LABELS), 15, seed=0, ranks=2)
 
 
-def test_crops_and_mirror_images_are_those_of_the_picture() -> None:
+def test_crops_and_mirror_images_are_those_of_the_image() -> None:
     """Every view is found at one of the 8 x 8 offsets, as it is or mirrored; all occur about equally often."""
-    pictures = np.tile(IMAGES[:4], (250, 1, 1, 1))
-    reader = PictureReader(pictures, np.zeros(1000), variation(color_noise=0.0))
+    images = np.tile(IMAGES[:4], (250, 1, 1, 1))
+    reader = ImageReader(images, np.zeros(1000), variation(color_noise=0.0))
     seen = augmentation()(reader.read(np.arange(1000), 0), 0).permute(0, 2, 3, 1)
-    centred = torch.from_numpy(pictures - MEAN)
+    centred = torch.from_numpy(images - MEAN)
     offsets, mirrored = [], 0
-    for view, picture in zip(seen, centred, strict=True):
+    for view, image in zip(seen, centred, strict=True):
         found = [
             (top, left, flip)
             for top in range(SIDE - CROP + 1)
             for left in range(SIDE - CROP + 1)
             for flip in (False, True)
-            if torch.equal(view[:2], _view(picture, top, left, flip)[:2])
+            if torch.equal(view[:2], _view(image, top, left, flip)[:2])
         ]
         assert len(found) == 1
         offsets.append(found[0][:2])
@@ -242,8 +242,8 @@ def test_crops_and_mirror_images_are_those_of_the_picture() -> None:
     assert abs(mirrored - 500) < 5 * 250**0.5
 
 
-def _view(picture: torch.Tensor, top: int, left: int, flip: bool) -> torch.Tensor:
-    view = picture[top : top + CROP, left : left + CROP]
+def _view(image: torch.Tensor, top: int, left: int, flip: bool) -> torch.Tensor:
+    view = image[top : top + CROP, left : left + CROP]
     return view.flip(1) if flip else view
 
 
@@ -265,7 +265,7 @@ def test_colour_noise_ends_where_the_recipe_says() -> None:
 
 
 def test_evaluation_sees_the_centre() -> None:
-    view = augmentation()(PictureReader(IMAGES, LABELS, Variation(SIDE, CROP)).read(np.arange(2), 0), 0)
+    view = augmentation()(ImageReader(IMAGES, LABELS, Variation(SIDE, CROP)).read(np.arange(2), 0), 0)
     expected = (IMAGES[:2].astype(np.float32) - MEAN)[:, 3:36, 3:36].transpose(0, 3, 1, 2)
     assert np.array_equal(view.numpy(), expected)
 

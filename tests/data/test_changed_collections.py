@@ -20,8 +20,8 @@ from alexnet_lab.data.array_source import ArraySource
 from alexnet_lab.data.block import Block
 from alexnet_lab.data.cifar10 import Cifar10Source
 from alexnet_lab.data.fashion_mnist import FashionMnistSource
+from alexnet_lab.data.image_source import ImageSource
 from alexnet_lab.data.layouts.detect import find_layout
-from alexnet_lab.data.picture_source import PictureSource
 from alexnet_lab.data.prepare import discard_changed, prepare_store
 from alexnet_lab.data.store_writer import StoreWriter
 from data.test_fashion_mnist import lay, small_files
@@ -29,8 +29,8 @@ from data.test_fashion_mnist import lay, small_files
 LONG_AGO = (10**9, 10**9)
 
 
-def source(root: Path) -> PictureSource:
-    return PictureSource(lambda: find_layout(root), root, 16)
+def source(root: Path) -> ImageSource:
+    return ImageSource(lambda: find_layout(root), root, 16)
 
 
 def facts(root: Path) -> dict[str, Any]:

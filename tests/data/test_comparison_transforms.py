@@ -1,4 +1,4 @@
-"""Younger augmentations beside the paper's own: what they do, and that each picture's depends on itself alone."""
+"""Younger augmentations beside the paper's own: what they do, and that each image's depends on itself alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from alexnet_lab.data.augmentation import Augmentation
 from alexnet_lab.data.comparison_transforms import ComparisonTransforms, Mixup
-from alexnet_lab.data.reader import Batch, PictureReader
+from alexnet_lab.data.reader import Batch, ImageReader
 from alexnet_lab.data.variation import Variation
 from conftest import Program
 
@@ -23,7 +23,7 @@ def augmentation(**chosen: object) -> Augmentation:
 
 
 def batch(crop: int = CROP) -> Batch:
-    return PictureReader(IMAGES, np.zeros(NUMBER), Variation(SIDE, crop)).read(np.arange(NUMBER), 0)
+    return ImageReader(IMAGES, np.zeros(NUMBER), Variation(SIDE, crop)).read(np.arange(NUMBER), 0)
 
 
 def plain() -> torch.Tensor:
@@ -31,7 +31,7 @@ def plain() -> torch.Tensor:
 
 
 @pytest.mark.parametrize("chosen", [{"random_resized_crop": True}, {"color_jitter": 0.4}, {"random_erasing": 0.5}])
-def test_each_picture_is_varied_by_seed_epoch_and_sample_alone(chosen: dict[str, object]) -> None:
+def test_each_image_is_varied_by_seed_epoch_and_sample_alone(chosen: dict[str, object]) -> None:
     varied, whole = augmentation(**chosen), batch(SIDE if "random_resized_crop" in chosen else CROP)
     torch.manual_seed(3)
     state = torch.get_rng_state()
@@ -51,7 +51,7 @@ def test_colour_jitter_changes_the_brightness_of_the_crop() -> None:
     assert 0.55 < brightness.min() < 0.85 < 1.1 < brightness.max() < 1.45
 
 
-def test_random_erasing_leaves_the_mean_colour_in_a_rectangle_of_some_pictures() -> None:
+def test_random_erasing_leaves_the_mean_colour_in_a_rectangle_of_some_images() -> None:
     erased = (augmentation(random_erasing=0.5)(batch(), 0) != plain()).any(1)
     shares = erased.float().mean((1, 2))
     some = shares > 0
@@ -61,7 +61,7 @@ def test_random_erasing_leaves_the_mean_colour_in_a_rectangle_of_some_pictures()
     assert (augmentation(random_erasing=0.5)(batch(), 0).permute(0, 2, 3, 1)[erased] == 0).all()
 
 
-def test_mixup_mixes_pictures_and_labels_in_the_same_share() -> None:
+def test_mixup_mixes_images_and_labels_in_the_same_share() -> None:
     mixup = Mixup(0.2, 7, seed=5)
     views, labels = torch.randn(8, 3, 4, 4), torch.tensor([0, 1, 2, 3, 4, 5, 6, 0])
     mixed, targets = mixup(views, labels, torch.arange(8), 1)

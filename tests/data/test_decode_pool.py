@@ -1,4 +1,4 @@
-"""A decoder that crashes or loops for ever costs one picture, and one that is killed by accident costs none."""
+"""A decoder that crashes or loops for ever costs one image, and one that is killed by accident costs none."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ SIDE = 16
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
-    """Three pictures and, in the middle, a pipe that nobody writes to: who reads it waits for ever."""
+    """Three images and, in the middle, a pipe that nobody writes to: who reads it waits for ever."""
     for index in (0, 1, 3):
-        (tmp_path / f"{index}.jpg").write_bytes(made_collections.picture(index))
+        (tmp_path / f"{index}.jpg").write_bytes(made_collections.image(index))
     os.mkfifo(tmp_path / "2.jpg")
     return [tmp_path / f"{index}.jpg" for index in range(4)]
 
@@ -41,7 +41,7 @@ def decode(files: list[Path], seconds: float, blocks: int = 1) -> list[Block]:
         return list(pool.blocks(blocks, job))
 
 
-def test_a_picture_that_takes_too_long_is_rejected(files: list[Path]) -> None:
+def test_a_image_that_takes_too_long_is_rejected(files: list[Path]) -> None:
     for block in decode(files, seconds=2, blocks=3):
         assert block.labels.tolist() == [0, 1, 3]
         assert [(one.path, one.reason) for one in block.rejected] == [("2.jpg", "takes more than 2 s to decode")]
@@ -80,7 +80,7 @@ ON_LINUX = pytest.mark.skipif(not Path("/proc/self/wchan").is_file(), reason="fi
 
 
 @ON_LINUX
-def test_a_picture_that_crashes_the_decoder_twice_is_rejected(files: list[Path]) -> None:
+def test_a_image_that_crashes_the_decoder_twice_is_rejected(files: list[Path]) -> None:
     killer = kill_in_turn([signal.SIGSEGV, signal.SIGSEGV])
     [block] = decode(files, seconds=60)
     killer.join()
@@ -89,10 +89,10 @@ def test_a_picture_that_crashes_the_decoder_twice_is_rejected(files: list[Path])
 
 
 @ON_LINUX
-def test_a_decoder_killed_by_accident_costs_no_picture(files: list[Path]) -> None:
+def test_a_decoder_killed_by_accident_costs_no_image(files: list[Path]) -> None:
     def mend() -> None:
         files[2].unlink()
-        files[2].write_bytes(made_collections.picture(2))
+        files[2].write_bytes(made_collections.image(2))
 
     killer = kill_in_turn([signal.SIGKILL], then=mend)
     [block] = decode(files, seconds=60)
@@ -106,9 +106,9 @@ def test_decoders_that_die_as_they_start_are_not_started_for_ever(
 ) -> None:
     (tmp_path / "PIL.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    (tmp_path / "picture.jpg").write_bytes(made_collections.picture(0))
+    (tmp_path / "image.jpg").write_bytes(made_collections.image(0))
     with pytest.raises(UserError, match="are ended by SIGSEGV as soon as they start"):
-        decode([tmp_path / "picture.jpg"], seconds=60)
+        decode([tmp_path / "image.jpg"], seconds=60)
 
 
 class Piecemeal(io.FileIO):

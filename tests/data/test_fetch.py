@@ -76,7 +76,7 @@ def serving(files: dict[str, bytes], limit: int | None = None) -> Iterator[tuple
 def archive(monkeypatch: pytest.MonkeyPatch) -> bytes:
     """A miniature Imagenette, known to the program under its name."""
     files = {
-        f"imagenette2-160/{split}/{wnid}/{index}.JPEG": made_collections.picture(index)
+        f"imagenette2-160/{split}/{wnid}/{index}.JPEG": made_collections.image(index)
         for split in ("train", "val")
         for wnid in ("n01440764", "n02102040")
         for index in range(3)
@@ -134,11 +134,11 @@ def test_without_a_network_it_says_so_in_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("script", ["train.py", "train.py -m seed=0,1", "prepare.py", "reproduce.py"])
 def test_what_cannot_be_fetched_is_refused_at_the_door(script: str, program, tmp_path: Path) -> None:
-    data = ("data=cifar10", "data.root=pictures", "data.url=http://127.0.0.1:1")
+    data = ("data=cifar10", "data.root=images", "data.url=http://127.0.0.1:1")
     answer = program(*script.split(), *data)
     assert answer.returncode == 2
     assert "http://127.0.0.1:1/cifar-10-python.tar.gz: cannot be fetched" in answer.stderr
-    assert f"into pictures by hand (its MD5 is {fetch.ARCHIVES['cifar-10-python.tar.gz'].md5})" in answer.stderr
+    assert f"into images by hand (its MD5 is {fetch.ARCHIVES['cifar-10-python.tar.gz'].md5})" in answer.stderr
     assert len(answer.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -204,33 +204,33 @@ def pickled_by_python_2(batch: dict[str, object]) -> bytes:
 
 
 def cifar_archive() -> tuple[bytes, np.ndarray]:
-    """CIFAR-10's archive with ten pictures a file, and the training pictures."""
+    """CIFAR-10's archive with ten images a file, and the training images."""
     generator = np.random.default_rng(0)
-    files, pictures = {}, []
+    files, images = {}, []
     for name in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"):
         data = generator.integers(0, 256, (10, 3072), dtype=np.uint8)
-        pictures.append(data.reshape(10, 3, 32, 32).transpose(0, 2, 3, 1))
+        images.append(data.reshape(10, 3, 32, 32).transpose(0, 2, 3, 1))
         files[f"cifar-10-batches-py/{name}"] = pickled_by_python_2({"data": data, "labels": list(range(10))})
-    return made_collections.tar_of(files, "w:gz"), np.concatenate(pictures[:5])
+    return made_collections.tar_of(files, "w:gz"), np.concatenate(images[:5])
 
 
 def test_cifar10_is_fetched_and_read_in_its_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    content, pictures = cifar_archive()
+    content, images = cifar_archive()
     publish(monkeypatch, "cifar-10-python.tar.gz", content)
     with serving({"cifar-10-python.tar.gz": content}) as (_, url):
         store = prepare_store(tmp_path / "stores", Cifar10Source(tmp_path / "down", 32, url), max_bad=0)
-    assert np.array_equal(store.images("train"), pictures)
+    assert np.array_equal(store.images("train"), images)
     assert store.labels("val").tolist() == list(range(10))
     assert not (tmp_path / "down" / "cifar-10-batches-py").exists()
 
 
 def test_cifar10_extracted_by_hand(tmp_path: Path) -> None:
-    content, pictures = cifar_archive()
+    content, images = cifar_archive()
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
         archive.extractall(tmp_path, filter="data")
     folder = tmp_path / "cifar-10-batches-py"
     for root in (tmp_path, folder):
-        assert np.array_equal(Cifar10Source(root, 32).load()["train"][0], pictures)
+        assert np.array_equal(Cifar10Source(root, 32).load()["train"][0], images)
     (folder / "data_batch_3").unlink()
     with pytest.raises(UserError, match=r"incomplete or damaged .*data_batch_3"):
         Cifar10Source(tmp_path, 32).load()
@@ -263,8 +263,8 @@ def test_tiny_imagenet_is_fetched_as_a_zip(tmp_path: Path, monkeypatch: pytest.M
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as packed:
         for wnid in ("n01", "n02"):
-            packed.writestr(f"tiny-imagenet-200/train/{wnid}/images/0.JPEG", made_collections.picture(1))
-            packed.writestr(f"tiny-imagenet-200/val/images/{wnid}.JPEG", made_collections.picture(2))
+            packed.writestr(f"tiny-imagenet-200/train/{wnid}/images/0.JPEG", made_collections.image(1))
+            packed.writestr(f"tiny-imagenet-200/val/images/{wnid}.JPEG", made_collections.image(2))
         packed.writestr("tiny-imagenet-200/val/val_annotations.txt", "n01.JPEG\tn01\t0\nn02.JPEG\tn02\t0\n")
     publish(monkeypatch, "tiny-imagenet-200.zip", stream.getvalue())
     with serving({"tiny-imagenet-200.zip": stream.getvalue()}) as (_, url):

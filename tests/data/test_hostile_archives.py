@@ -43,8 +43,8 @@ class Zeros(io.RawIOBase):
 
 
 def batch(content: object = None) -> bytes:
-    pictures = np.zeros((10, 3072), dtype=np.uint8)
-    return pickle.dumps({"data": pictures, "labels": list(range(10))} if content is None else content, protocol=4)
+    images = np.zeros((10, 3072), dtype=np.uint8)
+    return pickle.dumps({"data": images, "labels": list(range(10))} if content is None else content, protocol=4)
 
 
 def archive(root: Path, first: bytes | None, name: str = FOLDER + "/data_batch_1", size: int | None = None) -> None:

@@ -23,28 +23,28 @@ import sys
 from pathlib import Path
 from alexnet_lab.data import store_writer
 from alexnet_lab.data.layouts.detect import find_layout
-from alexnet_lab.data.picture_source import PictureSource
+from alexnet_lab.data.image_source import ImageSource
 from alexnet_lab.data.prepare import prepare_store
 
 store_writer.SECONDS_BETWEEN_SYNCS = 0.05
 root, stores, packing = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-print(prepare_store(stores, PictureSource(lambda: find_layout(root), root, 48, processes=2), packing, max_bad=0.1).path)
+print(prepare_store(stores, ImageSource(lambda: find_layout(root), root, 48, processes=2), packing, max_bad=0.1).path)
 """
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """2,400 pictures, links to fewer; some cannot be read."""
-    originals = [made_collections.picture(seed) for seed in range(40)] + [b"no picture"]
+    """2,400 images, links to fewer; some cannot be read."""
+    originals = [made_collections.image(seed) for seed in range(40)] + [b"no image"]
     for index, content in enumerate(originals):
         made_collections.write(tmp_path / "originals", {f"{index}.jpg": content})
     for split, count in (("train", 1000), ("val", 200)):
         for name in ("a", "b"):
-            (tmp_path / "pictures" / split / name).mkdir(parents=True)
+            (tmp_path / "images" / split / name).mkdir(parents=True)
             for index in range(count):
                 original = tmp_path / "originals" / f"{index % len(originals)}.jpg"
-                (tmp_path / "pictures" / split / name / f"{index}.jpg").hardlink_to(original)
-    return tmp_path / "pictures"
+                (tmp_path / "images" / split / name / f"{index}.jpg").hardlink_to(original)
+    return tmp_path / "images"
 
 
 def start(root: Path, stores: Path, packing: str) -> subprocess.Popen[str]:

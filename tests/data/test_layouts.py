@@ -1,4 +1,4 @@
-"""Every layout in which ImageNet comes gives the same pictures and labels, whatever the order of the numbers."""
+"""Every layout in which ImageNet comes gives the same images and labels, whatever the order of the numbers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from alexnet_lab.core.errors import UserError
+from alexnet_lab.data.image import read_square
+from alexnet_lab.data.image_source import ImageSource, Selection
 from alexnet_lab.data.layouts import archives
 from alexnet_lab.data.layouts.detect import detect, find_layout
-from alexnet_lab.data.picture import read_square
-from alexnet_lab.data.picture_source import PictureSource, Selection
 from alexnet_lab.data.prepare import prepare_store
 from alexnet_lab.data.store import Store
 
@@ -22,30 +22,30 @@ SIDE = 16
 
 
 def prepared(root: Path, *classes: str) -> Store:
-    source = PictureSource(lambda: find_layout(root), root, SIDE, Selection(classes))
+    source = ImageSource(lambda: find_layout(root), root, SIDE, Selection(classes))
     return prepare_store(root.parent / "stores", source)
 
 
 def contents(store: Store, split: str) -> Counter[tuple[str, bytes]]:
-    """Every picture with the name of its class."""
+    """Every image with the name of its class."""
     labels = store.labels(split)
     return Counter((store.class_names[label], store.images(split)[row].tobytes()) for row, label in enumerate(labels))
 
 
 @pytest.mark.parametrize("layout", made_collections.MAKERS)
-def test_every_layout_gives_the_same_pictures_and_labels(tmp_path: Path, layout: str) -> None:
+def test_every_layout_gives_the_same_images_and_labels(tmp_path: Path, layout: str) -> None:
     made_collections.MAKERS[layout](tmp_path / "made")
     assert detect(tmp_path / "made") == layout.removesuffix("_with_archived_kit")
     store = prepared(tmp_path / "made")
     assert store.class_names == ["n01440764", "n03095699", "n03792782"]
     assert contents(store, "train") == Counter(
         (wnid, read_square(file, SIDE).tobytes())
-        for wnid, files in made_collections.train_pictures().items()
+        for wnid, files in made_collections.train_images().items()
         for file in files.values()
     )
     assert contents(store, "val") == Counter(
         (made_collections.val_wnids()[name], read_square(file, SIDE).tobytes())
-        for name, file in made_collections.val_pictures().items()
+        for name, file in made_collections.val_images().items()
     )
     assert store.manifest["rejected"] == 0
 
@@ -68,11 +68,11 @@ def test_two_classes_by_name_or_in_words(tmp_path: Path, layout: str) -> None:
     assert store.class_names == ["n03095699", "n03792782"]
     assert np.bincount(store.labels("train")).tolist() == [4, 4]
     assert np.bincount(store.labels("val")).tolist() == [2, 2]
-    in_words = PictureSource(
+    in_words = ImageSource(
         lambda: find_layout(tmp_path / "made"), tmp_path, SIDE, Selection(("Mountain bike", "tench"))
     )
     assert in_words.class_names == ["n01440764", "n03792782"]
-    mistyped = PictureSource(lambda: find_layout(tmp_path / "made"), tmp_path, SIDE, Selection(("tenhc", "n03792782")))
+    mistyped = ImageSource(lambda: find_layout(tmp_path / "made"), tmp_path, SIDE, Selection(("tenhc", "n03792782")))
     with pytest.raises(UserError, match=r"no class tenhc; the nearest are n01440764 \(tench\)"):
         assert mistyped.class_names
 
@@ -81,10 +81,10 @@ def test_members_of_archives_are_never_paths(tmp_path: Path) -> None:
     made_collections.archives(tmp_path / "made")
     wnid = "n01440764"
     evil = made_collections.tar_of(
-        {f"../../{name}": file for name, file in made_collections.train_pictures()[wnid].items()}
+        {f"../../{name}": file for name, file in made_collections.train_images()[wnid].items()}
     )
     others = {
-        f"{other}.tar": made_collections.tar_of(made_collections.train_pictures()[other])
+        f"{other}.tar": made_collections.tar_of(made_collections.train_images()[other])
         for other in ("n03095699", "n03792782")
     }
     made_collections.write(
@@ -109,9 +109,9 @@ def test_archives_that_are_cut_off_or_missing_are_one_line(tmp_path: Path, name:
 
 def test_what_a_mac_or_a_compressor_makes_of_archives(tmp_path: Path) -> None:
     made_collections.archives(tmp_path)
-    packed = made_collections.tar_of({"._n01440764.JPEG": b"Mac OS X", **made_collections.val_pictures()})
+    packed = made_collections.tar_of({"._n01440764.JPEG": b"Mac OS X", **made_collections.val_images()})
     (tmp_path / archives.VAL).write_bytes(packed)
-    assert len(find_layout(tmp_path).listing().val.labels) == made_collections.VAL_PICTURES
+    assert len(find_layout(tmp_path).listing().val.labels) == made_collections.VAL_IMAGES
     (tmp_path / archives.VAL).write_bytes(gzip.compress(packed))
     with pytest.raises(UserError, match=r"val\.tar: .*it is compressed"):
         find_layout(tmp_path).listing()
@@ -121,7 +121,7 @@ def test_lists_written_by_other_programs(tmp_path: Path) -> None:
     made_collections.kaggle(tmp_path)
     labels, mark = tmp_path / "LOC_val_solution.csv", b"\xef\xbb\xbf"  # with which Windows begins a text in UTF-8
     labels.write_bytes(mark + labels.read_bytes())
-    assert len(find_layout(tmp_path).listing().val.labels) == made_collections.VAL_PICTURES
+    assert len(find_layout(tmp_path).listing().val.labels) == made_collections.VAL_IMAGES
     (tmp_path / "LOC_synset_mapping.txt").write_bytes("n01440764 Forelle, Bachsaibling, Äsche\n".encode("latin-1"))
     with pytest.raises(UserError, match=r"LOC_synset_mapping\.txt: cannot be read"):
         find_layout(tmp_path).listing()
@@ -138,23 +138,23 @@ def test_parquet_files_that_are_not_all_there(tmp_path: Path) -> None:
         find_layout(tmp_path)
     (tmp_path / "elsewhere").rename(shard)
     (tmp_path / "data" / "validation-00000-of-00001.parquet").rename(tmp_path / "data" / "valid-00000-of-00001.parquet")
-    assert len(find_layout(tmp_path).listing().val.labels) == made_collections.VAL_PICTURES
+    assert len(find_layout(tmp_path).listing().val.labels) == made_collections.VAL_IMAGES
     parquet_of({"img": [b"x"], "label": [0]}, shard)
     with pytest.raises(UserError, match=r"lacks the column image\.bytes; it has img, label"):
         find_layout(tmp_path).listing()
 
 
-def test_too_few_validation_pictures_are_not_given_others_labels(tmp_path: Path) -> None:
+def test_too_few_validation_images_are_not_given_others_labels(tmp_path: Path) -> None:
     made_collections.extracted(tmp_path)
     (tmp_path / "val" / "ILSVRC2012_val_00000003.JPEG").unlink()
-    with pytest.raises(UserError, match=r"6 validation pictures and 7 lines"):
+    with pytest.raises(UserError, match=r"6 validation images and 7 lines"):
         find_layout(tmp_path).listing()
 
 
 def test_a_store_notices_that_its_archive_was_replaced(tmp_path: Path) -> None:
     made_collections.archives(tmp_path / "made")
     prepared(tmp_path / "made")
-    made_collections.write(tmp_path / "made", {archives.VAL: made_collections.tar_of(made_collections.val_pictures())})
+    made_collections.write(tmp_path / "made", {archives.VAL: made_collections.tar_of(made_collections.val_images())})
     with pytest.raises(UserError, match=r"made: has changed .* since .* was prepared"):
         prepared(tmp_path / "made")
 
@@ -167,7 +167,7 @@ def parquet_of(columns: dict[str, list[object]], file: Path) -> None:
 
 
 def test_parquet_without_names_of_classes(tmp_path: Path) -> None:
-    rows = [{"bytes": made_collections.picture(index), "path": None} for index in range(20)]
+    rows = [{"bytes": made_collections.image(index), "path": None} for index in range(20)]
     (tmp_path / "made").mkdir()
     labels = [index % 2 for index in range(20)]
     parquet_of({"image": rows, "label": labels}, tmp_path / "made" / "train-00000-of-00001.parquet")
@@ -194,9 +194,7 @@ def test_a_layout_can_be_named(tmp_path: Path) -> None:
     ],
 )
 def test_a_label_that_is_no_class_number(tmp_path: Path, label: int | None, said: str) -> None:
-    rows = [{"bytes": made_collections.picture(index), "path": None} for index in range(3)] + [
-        {"bytes": b"", "path": ""}
-    ]
+    rows = [{"bytes": made_collections.image(index), "path": None} for index in range(3)] + [{"bytes": b"", "path": ""}]
     parquet_of({"image": rows[:2], "label": [0, 1]}, tmp_path / "train-00000-of-00002.parquet")
     parquet_of({"image": rows, "label": [0, 1, 0, label]}, tmp_path / "train-00001-of-00002.parquet")
     with pytest.raises(UserError) as refused:
@@ -207,7 +205,7 @@ def test_a_label_that_is_no_class_number(tmp_path: Path, label: int | None, said
 
 @pytest.mark.parametrize(("labels", "kind"), [([0.0, 1.0], "double"), (["0", "1"], "string"), ([None, None], "null")])
 def test_labels_that_are_no_numbers(tmp_path: Path, labels: list[object], kind: str) -> None:
-    rows = [{"bytes": made_collections.picture(index), "path": None} for index in range(2)]
+    rows = [{"bytes": made_collections.image(index), "path": None} for index in range(2)]
     parquet_of({"image": rows, "label": labels}, tmp_path / "train-00000-of-00001.parquet")
     with pytest.raises(UserError, match=rf"train-00000-of-00001\.parquet: its labels are {kind}"):
         find_layout(tmp_path).listing()

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from alexnet_lab.core.errors import UserError
+from alexnet_lab.data.image_source import ImageSource, Selection
 from alexnet_lab.data.layouts import archives
 from alexnet_lab.data.layouts.detect import find_layout
-from alexnet_lab.data.picture_source import PictureSource, Selection
 
 OF_SYSTEMS = (
     *("@eaDir", ".thumbnails", ".@__thumb", "#recycle", "$RECYCLE.BIN", "System Volume Information", "__MACOSX"),
@@ -25,20 +25,20 @@ def fill(root: Path, *folders: str, images: int = 5) -> Path:
     """So many images in each of the folders."""
     for folder in folders:
         made_collections.write(
-            root / folder, {f"{index}.jpg": made_collections.picture(index) for index in range(images)}
+            root / folder, {f"{index}.jpg": made_collections.image(index) for index in range(images)}
         )
     return root
 
 
-def source_of(root: Path, *classes: str, layout: str = "auto") -> PictureSource:
-    return PictureSource(lambda: find_layout(root, layout, classes), root, 16, Selection(classes, layout=layout))
+def source_of(root: Path, *classes: str, layout: str = "auto") -> ImageSource:
+    return ImageSource(lambda: find_layout(root, layout, classes), root, 16, Selection(classes, layout=layout))
 
 
-def counts(source: PictureSource) -> tuple[list[str], int, int]:
+def counts(source: ImageSource) -> tuple[list[str], int, int]:
     return list(source.class_names), source.count("train"), source.count("val")
 
 
-def passed_over(source: PictureSource) -> str:
+def passed_over(source: ImageSource) -> str:
     return source.facts()["passed_over"]
 
 
@@ -122,17 +122,17 @@ def test_what_systems_and_programs_leave_is_no_image_anywhere(tmp_path: Path) ->
 def test_what_systems_leave_in_archives(tmp_path: Path) -> None:
     made_collections.archives(tmp_path)
     litter = {"__MACOSX/._x.JPEG": b"x", "@eaDir/x.JPEG": b"x", "Thumbs.db": b"x", "readme.txt": b"x"}
-    packed = made_collections.tar_of({**litter, **made_collections.val_pictures()})
+    packed = made_collections.tar_of({**litter, **made_collections.val_images()})
     (tmp_path / archives.VAL).write_bytes(packed)
     inner = {
         f"{wnid}.tar": made_collections.tar_of({**litter, **files})
-        for wnid, files in made_collections.train_pictures().items()
+        for wnid, files in made_collections.train_images().items()
     }
     (tmp_path / archives.TRAIN).write_bytes(made_collections.tar_of({**litter, **inner}))
     fill(tmp_path, "train/n01440764")  # extracted from them, and not read
     listing = find_layout(tmp_path).listing()
-    assert len(listing.train.names) == 3 * made_collections.TRAIN_PICTURES
-    assert len(listing.val.names) == made_collections.VAL_PICTURES
+    assert len(listing.train.names) == 3 * made_collections.TRAIN_IMAGES
+    assert len(listing.val.names) == made_collections.VAL_IMAGES
     assert listing.passed_over.split("; ") == [
         "hidden or system files and folders: 15 (__MACOSX 5, @eaDir 5, Thumbs.db 5)",
         "files that are no images: 5 (.txt 5)",
@@ -175,7 +175,7 @@ def test_a_class_that_is_left_out_may_lack_its_archive(tmp_path: Path) -> None:
     made_collections.extracted(tmp_path)
     shutil.rmtree(tmp_path / "train" / "n01440764")
     assert counts(source_of(tmp_path, "n03095699", "n03792782")) == (["n03095699", "n03792782"], 8, 4)
-    with pytest.raises(UserError, match=r"class n01440764: has no pictures in train"):
+    with pytest.raises(UserError, match=r"class n01440764: has no images in train"):
         source_of(tmp_path).facts()
 
 

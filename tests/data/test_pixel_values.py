@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from alexnet_lab.data.picture import UnreadablePicture, read_square
+from alexnet_lab.data.image import UnreadableImage, read_square
 
 SIDE = 16
 Samples = NDArray[np.int64]
@@ -102,7 +102,7 @@ def is_read(file: bytes, expected: NDArray) -> bool:
     """Whether the file is read; what is read has to be as expected."""
     try:
         image = read_square(file, SIDE)
-    except UnreadablePicture:
+    except UnreadableImage:
         return False
     assert np.abs(image - expected).max() <= 1.01  # two roundings
     return True
@@ -189,7 +189,7 @@ def test_a_ycbcr_tiff_has_its_colours_at_half_the_resolution(compressed: bool) -
 def test_pixels_whose_range_is_unknown_are_refused(bits: int, form: int, order: str) -> None:
     """With a sign, of 32 bits, in floating point; whether they would fit into 16 bits or not."""
     samples = GENERATOR.integers(0, 128, (SIDE, SIDE, 1))
-    with pytest.raises(UnreadablePicture):
+    with pytest.raises(UnreadableImage):
         read_square(tiff(samples, bits, 1, order=order, tags={339: (form,)}), SIDE)
 
 
@@ -232,7 +232,7 @@ def test_a_transparent_colour_of_a_png_is_white_or_the_png_is_refused() -> None:
     named = struct.pack(">3H", *samples[0, 0])
     assert is_read(png(samples, 8, 2, named), expected)
     assert is_read(png(256 * samples + 255, 16, 2), samples)  # the upper 8 bits
-    with pytest.raises(UnreadablePicture, match="16-bit colours of which one is transparent"):
+    with pytest.raises(UnreadableImage, match="16-bit colours of which one is transparent"):
         read_square(png(samples, 16, 2, named), SIDE)
 
 

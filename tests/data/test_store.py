@@ -30,7 +30,7 @@ COUNTS = {"train": 12, "val": 5}
 
 
 class RandomSource:
-    """Random pictures of three classes; `stop_at` is the training picture at which it fails."""
+    """Random images of three classes; `stop_at` is the training image at which it fails."""
 
     name = "random"
     image_size = SIDE
@@ -59,7 +59,7 @@ class RandomSource:
                 yield split, block(split, start, start + 4, packing)
 
 
-def pictures(split: str) -> tuple[np.ndarray, np.ndarray]:
+def drawn_split(split: str) -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(len(split))
     images = generator.integers(0, 256, (COUNTS[split], SIDE, SIDE, 3), dtype=np.uint8)
     images[..., 2] //= 4  # blue varies less than red and green
@@ -67,7 +67,7 @@ def pictures(split: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def block(split: str, first: int, end: int, packing: str = "pixels") -> Block:
-    images, labels = pictures(split)
+    images, labels = drawn_split(split)
     return make_block(images[first:end], labels[first:end], packing)
 
 
@@ -87,7 +87,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
             unfinished.append(split, block(split, 0, count))
         store = unfinished.finish()
     for split in COUNTS:
-        images, labels = pictures(split)
+        images, labels = drawn_split(split)
         assert np.array_equal(store.images(split), images)
         assert np.array_equal(store.labels(split), labels)
         assert isinstance(store.images(split), np.memmap)
@@ -108,8 +108,8 @@ def test_a_writer_goes_on_from_what_was_synced(tmp_path: Path) -> None:
         second.append("train", block("train", 7, 12))
         second.append("val", block("val", 0, 5))
         store = second.finish()
-    assert np.array_equal(store.images("train"), pictures("train")[0])
-    assert np.allclose(store.pixel_mean, pictures("train")[0].mean(axis=0), atol=1e-5)
+    assert np.array_equal(store.images("train"), drawn_split("train")[0])
+    assert np.allclose(store.pixel_mean, drawn_split("train")[0].mean(axis=0), atol=1e-5)
     verify_store(store.path)
     assert not list(store.path.glob(".*"))
 
@@ -145,9 +145,9 @@ def test_jpegs_are_a_tenth_as_large_and_nearly_the_same(tmp_path: Path, split: s
     verify_store(store.path)
 
 
-def test_statistics_are_those_of_the_training_pictures(tmp_path: Path) -> None:
+def test_statistics_are_those_of_the_training_images(tmp_path: Path) -> None:
     store = prepare_store(tmp_path, RandomSource())
-    images = pictures("train")[0].astype(np.float64)
+    images = drawn_split("train")[0].astype(np.float64)
     assert np.allclose(store.pixel_mean, images.mean(axis=0), atol=1e-5)
     assert store.pixel_mean.dtype == np.float32
     covariance = np.cov(images.reshape(-1, 3).T, bias=True)
@@ -158,7 +158,7 @@ def test_statistics_are_those_of_the_training_pictures(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("label", [3, -1])
 def test_a_writer_refuses_labels_without_a_class(tmp_path: Path, label: int) -> None:
-    images, _ = pictures("train")
+    images, _ = drawn_split("train")
     with (
         StoreWriter(tmp_path / "store", ABOUT) as unfinished,
         pytest.raises(ValueError, match="3 classes"),
@@ -183,8 +183,8 @@ def test_a_writer_killed_before_the_rename_needs_only_the_rename(tmp_path: Path)
     assert prepare_store(tmp_path, RandomSource(stop_at=0)).path == path
 
 
-def test_rejected_pictures_are_left_out_and_listed(tmp_path: Path) -> None:
-    images, labels = pictures("train")
+def test_rejected_images_are_left_out_and_listed(tmp_path: Path) -> None:
+    images, labels = drawn_split("train")
     bad = [Rejected("train/a/1.png", "truncated, alas")]
     with StoreWriter(tmp_path / "store", ABOUT) as unfinished:
         unfinished.append("train", make_block(images[:9], labels[:9], "pixels", bad))
@@ -199,7 +199,7 @@ def test_rejected_pictures_are_left_out_and_listed(tmp_path: Path) -> None:
     verify_store(store.path)
 
 
-def test_pictures_that_have_changed_are_said_and_not_mixed_in(tmp_path: Path) -> None:
+def test_images_that_have_changed_are_said_and_not_mixed_in(tmp_path: Path) -> None:
     path = prepare_store(tmp_path, RandomSource()).path
     with pytest.raises(UserError, match=r"random: has changed since .* was prepared; prepare them anew"):
         prepare_store(tmp_path, RandomSource(found="more"))
@@ -209,9 +209,9 @@ def test_pictures_that_have_changed_are_said_and_not_mixed_in(tmp_path: Path) ->
     assert prepare_store(tmp_path, RandomSource(found="more")).path == path
 
 
-def test_of_two_jobs_that_find_changed_pictures_one_discards_the_store(tmp_path: Path) -> None:
+def test_of_two_jobs_that_find_changed_images_one_discards_the_store(tmp_path: Path) -> None:
     class Slow(RandomSource):
-        """Another job is quicker, while this one looks at the pictures."""
+        """Another job is quicker, while this one looks at the images."""
 
         def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
             found = super().change(facts)
@@ -282,7 +282,7 @@ def test_the_key_names_the_settings() -> None:
 
 def test_preparing_loads_neither_torch_nor_lightning_nor_hydra() -> None:
     program = (
-        "import sys, alexnet_lab.data.prepare, alexnet_lab.data.fractals, alexnet_lab.data.picture_source;"
+        "import sys, alexnet_lab.data.prepare, alexnet_lab.data.fractals, alexnet_lab.data.image_source;"
         "print({'torch', 'lightning', 'hydra'} & set(sys.modules))"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "src")}

@@ -22,12 +22,12 @@ from alexnet_lab.weights.run_folder import load_run
 from conftest import HANG, SMALL, SOURCE, Program, one_thread
 from processes import begin, children_of, wait_for, working_in
 
-PICTURES = 7 * 7
+IMAGES = 7 * 7
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory, store_root: Path) -> list[Path]:
-    """Two runs on the same pictures, of seeds 0 and 1."""
+    """Two runs on the same images, of seeds 0 and 1."""
     folder = tmp_path_factory.mktemp("evaluated")
     small = [*SMALL, f"data.store_root={store_root}", "data.val_images_per_class=7"]
     for seed in (0, 1):
@@ -45,7 +45,7 @@ def test_the_centre_view_is_what_the_run_reported(program: Program, runs: list[P
     assert answer.returncode == 0, answer.stderr
     folder = runs[0] / "evaluation" / "centre-last"
     facts, reported = result(folder), json.loads((runs[0] / "result.json").read_text())["metrics"]
-    assert facts["pictures"] == PICTURES
+    assert facts["images"] == IMAGES
     for key in ("top1_error", "top5_error"):
         assert facts[key] == pytest.approx(reported[f"val_{key}"], abs=1e-6)
     assert f"{100 * facts['top1_error']:.2f} ±" in answer.stdout
@@ -59,10 +59,10 @@ def test_the_centre_view_is_what_the_run_reported(program: Program, runs: list[P
         classes = list(csv.DictReader(file))
     assert [row["class"] for row in classes] == rows[0][1:]
     for row, counts, number in zip(classes, confusion, range(7), strict=True):
-        assert int(row["pictures"]) == counts.sum() == 7
+        assert int(row["images"]) == counts.sum() == 7
         assert float(row["top1_error"]) == pytest.approx(1 - counts[number] / 7, abs=1e-6)
-    with Image.open(folder / "confusion.png") as picture:
-        assert min(picture.size) > 200
+    with Image.open(folder / "confusion.png") as image:
+        assert min(image.size) > 200
 
 
 def test_an_ensemble_on_two_processes_averages_the_softmax_over_views_and_runs(
@@ -86,11 +86,11 @@ def test_an_ensemble_on_two_processes_averages_the_softmax_over_views_and_runs(
             total.append(sum(member.network(view).softmax(1) for view in views) / 10)
     facts = result(tmp_path / "together")
     for found, answers in zip([*facts["runs"], facts], [*total, (total[0] + total[1]) / 2], strict=True):
-        assert found["pictures"] == PICTURES
+        assert found["images"] == IMAGES
         wrong = int((answers.argmax(1).numpy() != labels).sum())
         missing = sum(int(label not in row) for row, label in zip(answers.topk(5).indices.numpy(), labels, strict=True))
-        assert found["top1_error"] == pytest.approx(wrong / PICTURES)
-        assert found["top5_error"] == pytest.approx(missing / PICTURES)
+        assert found["top1_error"] == pytest.approx(wrong / IMAGES)
+        assert found["top5_error"] == pytest.approx(missing / IMAGES)
 
 
 def test_what_cannot_be_evaluated_is_refused_in_one_line(
@@ -125,10 +125,10 @@ def test_what_cannot_be_evaluated_is_refused_in_one_line(
     config = (other / "config.yaml").read_text()
     assert "num_classes: 7" in config
     (other / "config.yaml").write_text(config.replace("num_classes: 7", "num_classes: 6"))
-    with pytest.raises(UserError, match="tells 7 classes apart, the pictures have 6"):
+    with pytest.raises(UserError, match="tells 7 classes apart, the images have 6"):
         load_members([other], "last", {})
     (other / "config.yaml").write_text(config.replace("collection_seed: 0", "collection_seed: 1"))
-    with pytest.raises(UserError, match="was validated on other pictures than"):
+    with pytest.raises(UserError, match="was validated on other images than"):
         load_members([runs[0], other], "last", {})
 
 
@@ -154,7 +154,7 @@ def test_an_evaluation_ends_as_a_whole_and_says_why(
     assert not list(tmp_path.iterdir())
 
 
-def test_both_checkpoints_can_be_asked_for_and_pictures_may_have_moved(runs: list[Path], tmp_path: Path) -> None:
+def test_both_checkpoints_can_be_asked_for_and_images_may_have_moved(runs: list[Path], tmp_path: Path) -> None:
     [member], store = load_members([runs[0]], "best", {"data.store_root": str(tmp_path)})
     assert store.path.parent == tmp_path
     best = load_run(runs[0], "best").network.state_dict()

@@ -86,7 +86,7 @@ def test_a_run_on_fractals_that_are_rendered_no_more_says_so() -> None:
 
 def test_an_ensemble_is_of_runs_on_the_same_images(finished: Path, tmp_path: Path) -> None:
     other = trained(leaf_run(finished, "data.train_fraction=0.5", "optim.epochs=1"), tmp_path / "other")
-    with pytest.raises(UserError, match=r"other: was validated on other pictures than run=.*run; evaluate it alone"):
+    with pytest.raises(UserError, match=r"other: was validated on other images than run=.*run; evaluate it alone"):
         load_members([finished / "run", other], "last", {})
 
 

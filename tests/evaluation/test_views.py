@@ -29,7 +29,7 @@ class Linear(nn.Module):
 
 
 def slow_ten_crop(network: Linear, image: torch.Tensor) -> np.ndarray:
-    """Pixel by pixel, for one picture, from the paper's words: four corners, the centre, their mirror images."""
+    """Pixel by pixel, for one image, from the paper's words: four corners, the centre, their mirror images."""
     total = np.zeros(CLASSES)
     for top, left in ((0, 0), (0, 4), (4, 0), (4, 4), (2, 2)):
         for mirrored in (False, True):
@@ -83,5 +83,5 @@ def test_counts_are_those_of_a_loop_and_add_up_over_batches() -> None:
 
 
 def test_the_standard_error_is_that_of_a_share() -> None:
-    """Table 2's 40.7 % of 50,000 pictures is known to 0.22 points."""
+    """Table 2's 40.7 % of 50,000 images is known to 0.22 points."""
     assert 100 * standard_error(0.407, 50_000) == pytest.approx(0.2197, abs=1e-4)

@@ -25,7 +25,7 @@ from config.test_config import composed
 SOURCE = Path(__file__).parents[2] / "src"
 SMALL = FractalSettings(image_size=32, num_classes=5, train_images_per_class=30, val_images_per_class=4)
 
-# Of the first 40 training and 10 validation images of SMALL. A change means that everybody's pictures change:
+# Of the first 40 training and 10 validation images of SMALL. A change means that everybody's images change:
 # raise RENDER_VERSION with it.
 SMALL_SHA256 = "e1c9de3d16763033b6ec4750a597b6e8fe70fc197b7bc6aa31f6c5038f75b78f"
 
@@ -87,7 +87,7 @@ def test_a_class_is_the_same_whatever_the_number_of_classes() -> None:
 
 
 def test_the_default_data_are_the_default_collection() -> None:
-    """What `data=fractals` asks for is what FractalSettings() describes, and so what benchmarks and pictures show."""
+    """What `data=fractals` asks for is what FractalSettings() describes, and so what benchmarks and images show."""
     source = make_source(composed().data)
     assert source.settings() == FractalSource(FractalSettings()).settings()
 
@@ -161,8 +161,8 @@ def nearest_mean_error(features: np.ndarray, labels: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("size", [16, 27, 100])
-def test_any_size_from_16_pixels_shows_the_same_picture(size: int) -> None:
-    """Quarters of the picture have the colours that they have at 64 pixels."""
+def test_any_size_from_16_pixels_shows_the_same_image(size: int) -> None:
+    """Quarters of the image have the colours that they have at 64 pixels."""
 
     def quarters(side: int) -> np.ndarray:
         settings = FractalSettings(image_size=side, num_classes=4)

@@ -121,7 +121,7 @@ class Reference:
 
 
 def convolution(x: Array, weight: Array, bias: Array, stride: int, padding: int) -> tuple[Array, Callable]:
-    """(N, C, H, W) to (N, kernels, M, M); as many positions as touch the padded picture: the last may overhang it."""
+    """(N, C, H, W) to (N, kernels, M, M); as many positions as touch the padded image: the last may overhang it."""
     side, kernel = x.shape[2], weight.shape[2]
     positions = 1 + ceil((side + 2 * padding - kernel) / stride)
     overhang = (positions - 1) * stride + kernel - side - padding

@@ -28,7 +28,7 @@ def compare(
     options: dict,
     run: Run,
     dtype: torch.dtype,
-    pictures: int = 3,
+    images: int = 3,
     layout=torch.contiguous_format,
     training: bool = True,
 ) -> float:
@@ -37,7 +37,7 @@ def compare(
     network = AlexNet(7, **INITIAL | options).train(training)
     side = options["input_size"]
     contrast = 60 if options.get("lrn", True) else 1  # without LRN signals are not held back, and softmax saturates
-    x, labels = contrast * torch.randn(pictures, 3, side, side), torch.arange(pictures) % 7
+    x, labels = contrast * torch.randn(images, 3, side, side), torch.arange(images) % 7
     for parameter in network.parameters():
         if parameter.dim() == 1:
             parameter.data.normal_()  # so that a bias in the wrong place is seen
@@ -106,7 +106,7 @@ def test_another_network_is_seen_to_be_another(wrong) -> None:
 def test_the_full_geometry(name: str) -> None:
     """224 pixels and the overhanging last window of conv1, with an eighth of the kernels."""
     options, run = RUNS[name]
-    assert compare({"width": 0.125, "input_size": 224} | options, run, torch.float64, pictures=1) < 1e-9
+    assert compare({"width": 0.125, "input_size": 224} | options, run, torch.float64, images=1) < 1e-9
 
 
 def test_the_reference_has_the_gradient_of_its_own_loss() -> None:

@@ -81,7 +81,7 @@ def test_every_combination_of_variants_trains(order: str, activation: str) -> No
 
 
 def test_towers_meet_where_the_paper_says() -> None:
-    """What the first tower's pictures of conv2 depend on, and what those of conv3 do."""
+    """What the first tower's images of conv2 depend on, and what those of conv3 do."""
     for communicating, meets in ((True, True), (False, False)):
         # Windows over all kernels, as Caffe has them, do not connect towers that must not communicate.
         network = AlexNet(10, **MINI, communicating=communicating, lrn_per_tower=communicating, dropout=0.0)

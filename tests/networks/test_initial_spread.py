@@ -1,7 +1,7 @@
-"""How far apart the logits of different pictures are before training: too near, and a network does not start.
+"""How far apart the logits of different images are before training: too near, and a network does not start.
 
-The spread is the standard deviation over pictures, averaged over the logits, in evaluation mode, in which dropout as
-the original and the paper have it halves the outputs of fc6 and fc7. It depends on the pictures. Measured elsewhere, on
+The spread is the standard deviation over images, averaged over the logits, in evaluation mode, in which dropout as
+the original and the paper have it halves the outputs of fc6 and fc7. It depends on the images. Measured elsewhere, on
 others: 0.039 with the original's start on raw pixels, 0.0025 with 0.01 in every layer, 0.00005 with that on pixels of
 unit variance. On smooth noise here: 0.035, 0.0024 and 0.000055.
 """
@@ -18,7 +18,7 @@ from alexnet_lab.fractals.settings import FractalSettings
 from alexnet_lab.networks.build import build_network
 from config.test_config import composed
 
-PICTURES = 16
+IMAGES = 16
 ALL_001 = f"model.init_std={[0.01] * 8}".replace(" ", "")
 
 # Overrides, factor on the pixels, spread on fractals and on smooth noise. From seed to seed they vary by a tenth.
@@ -36,7 +36,7 @@ SPREADS = {
 
 @pytest.fixture(scope="module")
 def fractals() -> Tensor:
-    """(64, 3, 256, 256), 0..255 minus their mean picture."""
+    """(64, 3, 256, 256), 0..255 minus their mean image."""
     images, _ = render_split(FractalSettings(image_size=256), "train", 0, 64)
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float()
     return pixels - pixels.mean(0)
@@ -62,5 +62,5 @@ def test_spread_of_the_logits(overrides, factor, on_fractals, on_noise, fractals
     start = (model.stored_size - model.input_size) // 2
     window = slice(start, start + model.input_size)
     for pixels, expected in ((fractals, on_fractals), (smooth_noise, on_noise)):
-        stored = F.interpolate(factor * pixels[:PICTURES], model.stored_size, mode="area")
+        stored = F.interpolate(factor * pixels[:IMAGES], model.stored_size, mode="area")
         assert 0.7 * expected < float(network(stored[..., window, window]).std(0).mean()) < 1.4 * expected

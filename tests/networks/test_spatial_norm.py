@@ -23,7 +23,7 @@ def test_first_and_second_gradient(shape: tuple[int, ...], size: int, beta: floa
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels_last"])
 @pytest.mark.parametrize("at_a_time", [1, 1000, 10**9])
-def test_pictures_at_a_time_and_layouts_change_nothing(layout, at_a_time: int, monkeypatch) -> None:
+def test_images_at_a_time_and_layouts_change_nothing(layout, at_a_time: int, monkeypatch) -> None:
     monkeypatch.setattr(spatial_norm, "ELEMENTS_AT_A_TIME", at_a_time)
     norm, x = SpatialNorm(), (30 * torch.randn(7, 6, 9, 9)).to(memory_format=layout).requires_grad_()
     y, gradient = norm(x), torch.randn(7, 6, 9, 9)
@@ -41,7 +41,7 @@ def test_squares_of_half_numbers_do_not_overflow(dtype: torch.dtype) -> None:
     assert torch.allclose(y.float(), norm(x.float()), rtol=1e-2)
 
 
-def test_no_pictures() -> None:
+def test_no_images() -> None:
     assert SpatialNorm()(torch.empty(0, 3, 8, 8)).shape == (0, 3, 8, 8)
 
 

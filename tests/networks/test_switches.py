@@ -120,7 +120,7 @@ def test_activations(word: str, function) -> None:
 @pytest.mark.parametrize(
     ("padding", "size", "first"), [("ceiling", 224, 55), ("none", 227, 55), ("none", 224, 54), ("2", 224, 55)]
 )
-def test_padding_of_the_picture(padding: str, size: int, first: int) -> None:
+def test_padding_of_the_image(padding: str, size: int, first: int) -> None:
     network = AlexNet(6, width=0.125, input_size=size, stem_padding=padding)
     x = torch.zeros(1, 3, size, size)
     assert network.conv1.conv(network.stem_edge(x)).shape[-1] == first

@@ -84,7 +84,7 @@ def test_a_job_that_fails_is_named_and_the_others_run(program, tmp_path: Path) -
                     if collection == "good":
                         Image.effect_noise((64, 64), 50).save(folder / f"{index}.png")
                     else:
-                        (folder / f"{index}.png").write_bytes(b"not a picture")
+                        (folder / f"{index}.png").write_bytes(b"not an image")
 
     roots = f"data.root={tmp_path / 'bad'},{tmp_path / 'good'}"
     answer = program("train.py", "-m", "data=folder", roots, "optim.batch_size=8", "trainer.max_epochs=1", "sweep=b")

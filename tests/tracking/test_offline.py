@@ -54,7 +54,7 @@ def test_an_offline_sweep_leaves_a_run_each_which_a_restart_continues(program, s
     assert on_a_terminal(tmp_path, shown, "dashboard.py", "sweep=tracked", "terminal=true") == 0
 
 
-def test_two_ranks_are_one_run_that_counts_each_picture_once(program, small, tmp_path: Path) -> None:
+def test_two_ranks_are_one_run_that_counts_each_image_once(program, small, tmp_path: Path) -> None:
     ranks = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
     answer = program("train.py", *small, *ranks, "logger=wandb", "logger.log_artifacts=false", "sweep=two")
     assert answer.returncode == 0, answer.stderr
@@ -116,8 +116,8 @@ def check_run(folder: Path) -> None:
     assert abs(rows[28]["val_top1_error"] - result["metrics"]["val_top1_error"]) < 1e-6
     assert rows[28]["images_per_second"] > 0
     for name in ("conv1_kernels", "confusion_matrix", "top5", "misclassified"):
-        with Image.open(records[-1] / "files" / rows[28][f"{name}.path"]) as picture:
-            assert picture.size == (rows[28][f"{name}.width"], rows[28][f"{name}.height"])
+        with Image.open(records[-1] / "files" / rows[28][f"{name}.path"]) as image:
+            assert image.size == (rows[28][f"{name}.width"], rows[28][f"{name}.height"])
     summary: dict[str, Any] = {}
     for update in of_kind(content, "summary"):
         summary |= update["update"]

@@ -42,7 +42,7 @@ def the_folder(tmp_path: Path, sweep: str) -> Path:
 
 
 def assert_complete(server: StandIn, folder: Path) -> None:
-    """The run arrived whole: rows, errors, pictures, weights."""
+    """The run arrived whole: rows, errors, images, weights."""
     assert server.unknown == []
     [(number, run)] = server.runs.items()
     assert number == (folder / "wandb_run_id").read_text().strip()
@@ -63,7 +63,7 @@ def assert_private(server: StandIn, tmp_path: Path) -> None:
     """Neither a key nor a folder of this machine is in what was sent, or written for W&B."""
     written = [path for path in (tmp_path / "runs").glob("*/*/wandb/**/*") if path.is_file()]
     assert any(path.suffix == ".wandb" for path in written)
-    # The pictures' folder is the tests' too; this machine's name may be a short word.
+    # The images' folder is the tests' too; this machine's name may be a short word.
     for private in (KEY, SECRET, str(tmp_path), "pytest-", f'"{os.uname().nodename}"', "def main"):
         assert private.encode() not in server.sent, private
         for path in written:

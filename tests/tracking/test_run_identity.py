@@ -13,10 +13,10 @@ from config.test_config import composed
 
 @pytest.mark.parametrize("length", range(0, 90, 3))  # the longer the name, the earlier it is cut
 def test_where_data_lies_and_comes_from_is_left_out(length: int, tmp_path: Path) -> None:
-    pictures = tmp_path / ("lovelace" + length * "a")
-    pictures.mkdir()
+    images = tmp_path / ("lovelace" + length * "a")
+    images.mkdir()
     private = [
-        f"data.root={pictures}",
+        f"data.root={images}",
         "data.store_root=/scratch/lovelace",
         "data.url=https://lovelace:sesame@mirror.example",
     ]

@@ -38,7 +38,7 @@ def test_two_devices_train_as_one_does(program, small, tmp_path: Path) -> None:
 
     results = [json.loads((folder / "result.json").read_text()) for folder in (one, two)]
     assert results[1]["hardware"]["devices"] == 2
-    wrong = results[1]["metrics"]["val_top1_error"] * 7 * 7  # 49 pictures on two ranks, none counted twice
+    wrong = results[1]["metrics"]["val_top1_error"] * 7 * 7  # 49 images on two ranks, none counted twice
     assert abs(wrong - round(wrong)) < 1e-4
     logs = [(two / name).read_text() for name in ("train.log", "train_ddp_process_1.log")]
     configurations = [log.split("configuration:\n")[1].split("\n\n")[0] for log in logs]

@@ -12,7 +12,7 @@ import torch
 from continued_runs import outcome, own_signals, tiny, train_until_done  # noqa: F401
 
 from alexnet_lab.core.errors import UserError
-from alexnet_lab.data.reader import PictureReader
+from alexnet_lab.data.reader import ImageReader
 from alexnet_lab.runs import checkpoint_file
 from alexnet_lab.training.failures import ChanceLevelDetector
 from alexnet_lab.training.module import Classifier
@@ -31,15 +31,15 @@ def test_too_little_memory_names_the_batch_and_what_to_set(
         train(tiny(store_root), tmp_path, [])
 
 
-def test_a_dead_reader_of_pictures_ends_the_run_in_one_line(store_root: Path, tmp_path: Path, monkeypatch) -> None:
-    read = PictureReader.read
+def test_a_dead_reader_of_images_ends_the_run_in_one_line(store_root: Path, tmp_path: Path, monkeypatch) -> None:
+    read = ImageReader.read
 
-    def dies(self: PictureReader, samples: Any, epoch: int) -> Any:
+    def dies(self: ImageReader, samples: Any, epoch: int) -> Any:
         if epoch == 1:
             raise SystemExit(1)
         return read(self, samples, epoch)
 
-    monkeypatch.setattr(PictureReader, "read", dies)
+    monkeypatch.setattr(ImageReader, "read", dies)
     with pytest.raises(UserError, match=r"batch 0 of epoch 1 could not be read: SystemExit\(1\)"):
         train(tiny(store_root, "data.workers=2"), tmp_path, [])
     monkeypatch.undo()

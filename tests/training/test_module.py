@@ -7,7 +7,7 @@ from pathlib import Path
 import lightning
 from continued_runs import own_signals, tiny  # noqa: F401
 
-from alexnet_lab.data.module import PictureData
+from alexnet_lab.data.module import ImageData
 from alexnet_lab.networks.build import build_network
 from alexnet_lab.training.module import Classifier
 from alexnet_lab.training.ranks import Ranks
@@ -15,7 +15,7 @@ from alexnet_lab.training.ranks import Ranks
 
 def test_it_is_validated_before_it_is_fitted(store_root: Path, tmp_path: Path) -> None:
     run = tiny(store_root)
-    data = PictureData(run)
+    data = ImageData(run)
     data.prepare_data()
     network, side = build_network(run.model, data.num_classes), run.model.input_size
     classifier = Classifier(network, data.augmentation(), run.optim, data.num_classes, side, 0, Ranks(tmp_path, 10))

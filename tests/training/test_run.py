@@ -50,7 +50,7 @@ def test_a_run_folder_holds_the_whole_run(program, small, tmp_path: Path) -> Non
     assert {"schema_version", "hardware", "versions", "commit", "config"} <= result.keys()
     for error in ("val_top1_error", "val_top5_error"):
         assert 0 <= result["metrics"][error] <= 1
-        wrong = result["metrics"][error] * 7 * 7  # of 49 pictures, each counted once
+        wrong = result["metrics"][error] * 7 * 7  # of 49 images, each counted once
         assert abs(wrong - round(wrong)) < 1e-4
 
     with (folder / "metrics.csv").open() as file:
@@ -81,7 +81,7 @@ def test_the_same_seed_gives_the_same_run(program, small, tmp_path: Path) -> Non
     assert losses("first") == losses("second")
 
 
-def test_it_trains_on_a_folder_of_pictures_of_any_size_and_mode(program, tmp_path: Path) -> None:
+def test_it_trains_on_a_folder_of_images_of_any_size_and_mode(program, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     for split, number in (("train", 12), ("val", 4)):
         for shade, name in enumerate(("ash", "birch", "oak")):
@@ -90,20 +90,20 @@ def test_it_trains_on_a_folder_of_pictures_of_any_size_and_mode(program, tmp_pat
             for index in range(number):
                 size = (int(random.integers(40, 200)), int(random.integers(40, 200)))
                 mode = ("RGB", "L", "RGBA", "P", "CMYK", "1")[index % 6]
-                picture = Image.effect_noise(size, 60 + 40 * shade).convert("RGB").convert(mode)
+                image = Image.effect_noise(size, 60 + 40 * shade).convert("RGB").convert(mode)
                 ending = "png" if mode in ("RGBA", "P", "1") else "JPEG" if index % 2 else "jpg"
-                picture.save(folder / f"{index}.{ending}")
+                image.save(folder / f"{index}.{ending}")
 
-    pictures = ("data=folder", f"data.root={tmp_path / 'leaves'}", "optim.batch_size=64")
-    answer = program("train.py", *pictures, "trainer.max_epochs=2", "sweep=leaves")
+    images = ("data=folder", f"data.root={tmp_path / 'leaves'}", "optim.batch_size=64")
+    answer = program("train.py", *images, "trainer.max_epochs=2", "sweep=leaves")
 
     assert answer.returncode == 0, answer.stderr
     [folder] = (tmp_path / "runs" / "leaves").iterdir()
-    assert "batches of 36, because there are only 36 training pictures" in (folder / "train.log").read_text()
+    assert "batches of 36, because there are only 36 training images" in (folder / "train.log").read_text()
     assert json.loads((folder / "result.json").read_text())["metrics"]["val_top5_error"] == 0  # of three classes
 
 
-def test_a_picture_folder_without_pictures_is_one_line(program, tmp_path: Path) -> None:
+def test_a_image_folder_without_images_is_one_line(program, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     answer = program("train.py", "data=folder", f"data.root={tmp_path / 'empty'}")
 

@@ -33,7 +33,7 @@ def trained(name: str, num_classes: int = 7, **options: Any) -> TrainedNetwork:
 
 
 def pixels(side: int, number: int = 3, seed: int = 1) -> Tensor:
-    """Pictures of two scales of noise, RGB on 0..255: float32 (number, 3, side, side)."""
+    """Images of two scales of noise, RGB on 0..255: float32 (number, 3, side, side)."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(number, 3, 8, 8, generator=generator)
     fine = torch.rand(number, 3, side, side, generator=generator)

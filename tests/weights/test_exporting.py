@@ -70,7 +70,7 @@ def test_a_run_comes_out_as_it_was_validated(program, small, tmp_path: Path) -> 
     [store] = [path.parent for path in stores.glob("*/manifest.json")]
     assert exported.class_names == json.loads((store / "manifest.json").read_text())["class_names"]
 
-    # Centre crops, the mean picture subtracted: the errors that the run itself wrote down.
+    # Centre crops, the mean image subtracted: the errors that the run itself wrote down.
     images, labels = (np.load(store / f"val_{what}.npy") for what in ("images", "labels"))
     assert exported.pixel_mean is not None
     centred = (torch.tensor(images).float() - exported.pixel_mean)[:, 8:56, 8:56].permute(0, 3, 1, 2)

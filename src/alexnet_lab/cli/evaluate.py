@@ -56,7 +56,7 @@ def evaluate() -> None:
     counts, is_first = evaluator.evaluate(members, store, views, asked["accelerator"], devices)
     if not is_first:
         return
-    about = {"views": views, "checkpoint": checkpoint, "pictures_of": str(store.path), "devices": devices}
+    about = {"views": views, "checkpoint": checkpoint, "images_of": str(store.path), "devices": devices}
     about |= {"images": facts(store)}
     about |= {"seconds": time.monotonic() - started, "hardware": hardware(), "versions": versions(), "commit": commit()}
     report.write(folder, counts, runs, store.class_names, about)

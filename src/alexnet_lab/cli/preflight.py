@@ -164,13 +164,13 @@ def _check_presets(run: RunConfig, choices: Mapping[str, Any]) -> None:
 
 
 def check_machine(run: RunConfig, folder: Path = RUNS) -> None:
-    """Raise UserError where this machine lacks what the run needs: devices, memory, pictures, space, permission."""
+    """Raise UserError where this machine lacks what the run needs: devices, memory, images, space, permission."""
     check_devices(run.trainer)
     parameters = number_of_parameters(run.model, run.data.num_classes or CLASSES_IF_UNKNOWN)
     _check_memory(run, parameters)
     for place in (folder, Path(run.data.store_root)):
         check_folder_writable(place)
-    _check_pictures(run)
+    _check_images(run)
     _check_space(folder, BYTES_ON_DISK * parameters, "checkpoints")
 
 
@@ -205,17 +205,17 @@ def _check_memory(run: RunConfig, parameters: int) -> None:
         )
 
 
-def _check_pictures(run: RunConfig) -> None:
+def _check_images(run: RunConfig) -> None:
     from alexnet_lab.data.prepare import store_path
     from alexnet_lab.data.sources import check_at_hand, make_source
 
     source = make_source(run.data)
     check_at_hand(run.data, source)
     root = Path(run.data.store_root)
-    # Others are counted, and their space asked for, before the first of their pictures is read: that takes a while.
+    # Others are counted, and their space asked for, before the first of their images is read: that takes a while.
     if run.data.source == "fractals" and not store_path(root, source, run.data.packing).exists():
-        pictures = source.count("train") + source.count("val")
-        _check_space(root, pictures * (3 * run.data.image_size**2 + 8), "the pictures")
+        images = source.count("train") + source.count("val")
+        _check_space(root, images * (3 * run.data.image_size**2 + 8), "the images")
 
 
 def _check_space(place: Path, needed: int, what: str) -> None:

@@ -17,7 +17,7 @@ from alexnet_lab.data.store_checks import verify_store
 
 
 def prepare(data: DataConfig) -> None:
-    """Build the store of a collection, or go on with it; one whose pictures have changed is built anew."""
+    """Build the store of a collection, or go on with it; one whose images have changed is built anew."""
     stop_when_asked("what is prepared is kept, and the same command goes on from it")
     source, directory = make_source(data), Path(data.store_root)
     if change := discard_changed(directory, source, data.packing):
@@ -84,6 +84,6 @@ def _summary(store: Store) -> str:
     counts, rejected = store.manifest["counts"], store.manifest["rejected"]
     unreadable = f", {rejected:,} unreadable, see quarantine.csv" if rejected else ""
     return (
-        f"{store.path}: {counts['train']:,} training and {counts['val']:,} validation pictures of "
+        f"{store.path}: {counts['train']:,} training and {counts['val']:,} validation images of "
         f"{store.image_size} pixels, {len(store.class_names):,} classes{unreadable}"
     )

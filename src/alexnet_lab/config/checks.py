@@ -27,7 +27,7 @@ from alexnet_lab.core.errors import UserError
 
 UNLIMITED = float("inf")
 FETCHED = ("cifar10", "fashion_mnist", "imagenette", "imagewoof", "tiny_imagenet")  # where data.root does not hold them
-OF_FILES = ("imagenette", "imagewoof", "tiny_imagenet", "imagenet", "folder")  # collections of picture files
+OF_FILES = ("imagenette", "imagewoof", "tiny_imagenet", "imagenet", "folder")  # collections of image files
 NETWORKS_WITH_CONV1 = ("alexnet", "lenet5", "cifar10_net")  # whose first layer is named as the paper names it
 SMALLEST_INPUT = {"lenet5": 12, "cifar10_net": 8}  # pixels; torchvision's networks divide the side by 32
 
@@ -113,7 +113,7 @@ def _check_network(run: RunConfig) -> None:
         _check_neighbour(run)
     if model.input_size > run.data.image_size:
         raise UserError(
-            f"model.input_size={model.input_size}: is larger than the stored pictures, "
+            f"model.input_size={model.input_size}: is larger than the stored images, "
             f"data.image_size={run.data.image_size}"
         )
 
@@ -193,8 +193,8 @@ def _check_data(run: RunConfig) -> None:
     _check_collection(data)
     if data.source == "fractals":
         check_top5(data.num_classes or 0)
-        pictures = (data.num_classes or 0) * (data.train_images_per_class or 0)
-        check_batch(run, pictures)
+        images = (data.num_classes or 0) * (data.train_images_per_class or 0)
+        check_batch(run, images)
 
 
 def _check_collection(data: DataConfig) -> None:
@@ -214,7 +214,7 @@ def _check_collection(data: DataConfig) -> None:
         if root.exists() and not os.access(root, os.R_OK | os.X_OK):
             raise UserError(f"data.root={data.root}: may not be read; check its permissions")
     elif data.source not in FETCHED:
-        raise UserError(f"data={data.source}: needs data.root=DIR, the folder that holds the pictures")
+        raise UserError(f"data={data.source}: needs data.root=DIR, the folder that holds the images")
     _check_selection(data)
 
 
@@ -244,12 +244,10 @@ def check_top5(num_classes: int) -> None:
         raise UserError(f"{num_classes} classes: top-5 error needs at least 6, with fewer it is always 0")
 
 
-def check_batch(run: RunConfig, pictures: int) -> None:
+def check_batch(run: RunConfig, images: int) -> None:
     """Raise UserError where the training set does not fill one batch."""
-    if run.optim.batch_size > pictures:
-        raise UserError(
-            f"optim.batch_size={run.optim.batch_size}: is larger than the training set, {pictures} pictures"
-        )
+    if run.optim.batch_size > images:
+        raise UserError(f"optim.batch_size={run.optim.batch_size}: is larger than the training set, {images} images")
 
 
 def _check_trainer(run: RunConfig) -> None:

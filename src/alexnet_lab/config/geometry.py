@@ -46,7 +46,7 @@ def stem_padding(input_size: int, kernel_size: int, stride: int) -> int:
 
 
 def stem_edges(input_size: int, kernel_size: int, stride: int, padding: str) -> tuple[int, int]:
-    """Pixels added before (left, top) and after (right, bottom) the picture: (0, 3) is the original's at 224.
+    """Pixels added before (left, top) and after (right, bottom) the image: (0, 3) is the original's at 224.
 
     padding: ceiling as in `stem_padding`, none, or as many pixels on all sides as the text says ("2").
     Raises ValueError for another word, and for a padding that fills a whole window.

@@ -120,7 +120,7 @@ class ModelConfig:
     )
     input_size: int = option(48, "side of the crop that the network sees", unit="pixels", minimum=1, maximum=4096)
     stored_size: int = option(
-        64, "side of the stored picture that crops come from", unit="pixels", minimum=1, maximum=1024
+        64, "side of the stored image that crops come from", unit="pixels", minimum=1, maximum=1024
     )
     pixel_scale: float = option(
         1.0, "factor on the pixels (0..255 minus their mean) before conv1", minimum=1e-6, maximum=1e6
@@ -129,7 +129,7 @@ class ModelConfig:
     stem_stride: int = option(2, "stride of conv1", unit="pixels", minimum=1, maximum=63)
     stem_padding: str = option(
         "ceiling",
-        "around the picture: ceiling (the last window of conv1 hangs over the edge, as the original's does), none, "
+        "around the image: ceiling (the last window of conv1 hangs over the edge, as the original's does), none, "
         "or pixels on all sides (torchvision: 2)",
     )
     initialization: str = option(
@@ -150,7 +150,7 @@ class ModelConfig:
 
 @dataclass
 class DataConfig:
-    """Where the pictures come from and how they are varied in training (section 4.1)."""
+    """Where the images come from and how they are varied in training (section 4.1)."""
 
     source: str = option(
         "fractals",
@@ -176,7 +176,7 @@ class DataConfig:
         choices=("auto", "archives", "parquet", "kaggle", "tiny_imagenet", "extracted", "train_val", "tree"),
     )
     url: str | None = option(None, "address of a folder to fetch published archives from, instead of their publishers'")
-    classes: list[str] = option([], "classes to take, by name or in words; []: all (collections of picture files)")
+    classes: list[str] = option([], "classes to take, by name or in words; []: all (collections of image files)")
     train_fraction: float = option(
         1.0,
         "share of each class's training images to take (collections of image files, fashion_mnist)",
@@ -185,20 +185,16 @@ class DataConfig:
     )
     val_fraction: float = option(
         0.2,
-        "share of each class's pictures to validate on, where a collection has no validation pictures of its own",
+        "share of each class's images to validate on, where a collection has no validation images of its own",
         minimum=1e-6,
         maximum=0.9,
     )
-    split_seed: int = option(0, "which pictures train_fraction and val_fraction take", minimum=0, maximum=2**31)
+    split_seed: int = option(0, "which images train_fraction and val_fraction take", minimum=0, maximum=2**31)
     store_root: str = option("datasets", "folder in which prepared collections are kept")
-    image_size: int = option(64, "side of the stored pictures", unit="pixels", minimum=16, maximum=1024)
+    image_size: int = option(64, "side of the stored images", unit="pixels", minimum=16, maximum=1024)
     num_classes: int | None = option(10, "classes (fractals alone; elsewhere counted)", minimum=2, maximum=100_000)
-    train_images_per_class: int | None = option(
-        100, "training pictures a class (fractals)", minimum=1, maximum=1_000_000
-    )
-    val_images_per_class: int | None = option(
-        500, "validation pictures a class (fractals)", minimum=1, maximum=1_000_000
-    )
+    train_images_per_class: int | None = option(100, "training images a class (fractals)", minimum=1, maximum=1_000_000)
+    val_images_per_class: int | None = option(500, "validation images a class (fractals)", minimum=1, maximum=1_000_000)
     collection_seed: int = option(0, "which collection of fractals", minimum=0, maximum=2**31)
     rotation: float = option(
         20.0, "largest turn of a shape, to either side (fractals)", unit="degrees", minimum=0.0, maximum=180.0
@@ -227,34 +223,32 @@ class DataConfig:
     workers: int = option(2, "threads that read batches ahead", unit="threads", minimum=1, maximum=256)
     placement: str = option(
         "auto",
-        "where pictures lie during a run: disk (a memory map), device (in the device's memory), "
+        "where images lie during a run: disk (a memory map), device (in the device's memory), "
         "or auto: on a GPU of which they fill no more than half of what is free, else disk",
         choices=("auto", "disk", "device"),
     )
     random_crop: bool = option(True, "train on random crops (false: on the centre)")
-    flip: bool = option(True, "mirror half of the training pictures, left to right")
+    flip: bool = option(True, "mirror half of the training images, left to right")
     packing: str = option(
         "pixels",
-        "how the store keeps pictures: as they are, or as JPEGs of quality 90, a tenth as large",
+        "how the store keeps images: as they are, or as JPEGs of quality 90, a tenth as large",
         choices=("pixels", "jpeg"),
     )
-    max_bad: float = option(
-        0.01, "largest share of a split's pictures that may be unreadable", minimum=0.0, maximum=1.0
-    )
+    max_bad: float = option(0.01, "largest share of a split's images that may be unreadable", minimum=0.0, maximum=1.0)
     color_noise: float = option(
         0.1, "standard deviation of the noise along the principal colours; 0 switches it off", minimum=0.0, maximum=10.0
     )
     random_resized_crop: bool = option(
-        False, "train on random parts of 8 % to 100 % of the picture, resized, in place of random_crop (for comparison)"
+        False, "train on random parts of 8 % to 100 % of the image, resized, in place of random_crop (for comparison)"
     )
     color_jitter: float = option(
         0.0, "largest relative change of brightness, contrast and saturation; 0: none", minimum=0.0, maximum=1.0
     )
     random_erasing: float = option(
-        0.0, "probability that a rectangle of a training picture is erased; 0: none", minimum=0.0, maximum=1.0
+        0.0, "probability that a rectangle of a training image is erased; 0: none", minimum=0.0, maximum=1.0
     )
     mixup: float = option(
-        0.0, "alpha of the shares in which two training pictures are mixed; 0: none", minimum=0.0, maximum=100.0
+        0.0, "alpha of the shares in which two training images are mixed; 0: none", minimum=0.0, maximum=100.0
     )
 
 
@@ -270,7 +264,7 @@ class OptimizationConfig:
     momentum: float = option(0.9, "of the velocity", minimum=0.0, maximum=0.9999)
     weight_decay: float = option(5e-4, "on weights, not on biases", minimum=0.0, maximum=1.0)
     batch_size: int = option(
-        128, "training pictures a step, over all devices", unit="pictures", minimum=1, maximum=1_000_000
+        128, "training images a step, over all devices", unit="images", minimum=1, maximum=1_000_000
     )
     epochs: int = option(90, "passes over the training set", unit="epochs", minimum=1, maximum=100_000)
     validations: int | None = option(
@@ -375,7 +369,7 @@ class RunConfig:
     """One training run."""
 
     seed: int = option(
-        0, "of the initial weights, the order and variation of pictures, and dropout", minimum=0, maximum=2**32 - 1
+        0, "of the initial weights, the order and variation of images, and dropout", minimum=0, maximum=2**32 - 1
     )
     sweep: str | None = option(None, "a sweep's name; its folder is runs/<sweep>/")
     model: ModelConfig = field(default_factory=ModelConfig)

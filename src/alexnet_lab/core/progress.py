@@ -68,19 +68,19 @@ class _WorkProgress(ABC):
 
 
 class PreparationProgress(_WorkProgress):
-    """Of the preparation: images/s, time left and the number of unreadable pictures."""
+    """Of the preparation: images/s, time left and the number of unreadable images."""
 
     def __init__(self, total: int) -> None:
         super().__init__("Preparing", total)
         self._bad = 0
 
     def start_at(self, done: int) -> None:
-        """So many pictures were prepared before."""
+        """So many images were prepared before."""
         self._done = self._before = done
-        self.say(f"going on after {done:,} pictures")
+        self.say(f"going on after {done:,} images")
 
     def count_unreadable(self, count: int) -> None:
-        """So many more pictures are not in the store."""
+        """So many more images are not in the store."""
         self._bad += count
 
     def _state(self) -> str:

@@ -1,4 +1,4 @@
-"""Small collections that come as arrays of little pictures: each fits in memory as a whole."""
+"""Small collections that come as arrays of little images: each fits in memory as a whole."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from alexnet_lab.core.parallel import map_in_order
 from alexnet_lab.data.block import Block, make_block
 from alexnet_lab.data.contents import Contents
 
-_PICTURES_A_BLOCK = 500
+_IMAGES_A_BLOCK = 500
 
 Arrays = dict[str, tuple[NDArray[np.uint8], NDArray[np.int64]]]
 
@@ -31,7 +31,7 @@ def part_of_each_class(labels: NDArray[np.int64], share: float, seed: int, least
 
 
 class ArraySource(ABC):
-    """What such collections have in common; pictures are resized (bilinear) where image_size is not theirs."""
+    """What such collections have in common; images are resized (bilinear) where image_size is not theirs."""
 
     name: str
     class_names: Sequence[str]
@@ -41,7 +41,7 @@ class ArraySource(ABC):
 
     @abstractmethod
     def load(self) -> Arrays:
-        """By split: pictures uint8 [N, H, H, 3] and labels int64 [N]."""
+        """By split: images uint8 [N, H, H, 3] and labels int64 [N]."""
 
     def settings(self) -> dict[str, Any]:
         return {"image_size": self.image_size}
@@ -64,14 +64,14 @@ class ArraySource(ABC):
     def blocks(self, starts: Mapping[str, int], packing: str) -> Generator[tuple[str, Block], None, None]:
         def block(place: tuple[str, int]) -> tuple[str, Block]:
             split, start = place
-            rows = slice(start, start + _PICTURES_A_BLOCK)
+            rows = slice(start, start + _IMAGES_A_BLOCK)
             images, labels = self._arrays[split]
             return split, make_block(self._resized(images[rows]), labels[rows], packing)
 
         places = [
             (split, start)
             for split, first in starts.items()
-            for start in range(first, self.count(split), _PICTURES_A_BLOCK)
+            for start in range(first, self.count(split), _IMAGES_A_BLOCK)
         ]
         yield from map_in_order(block, places)
 

@@ -1,4 +1,4 @@
-"""The paper's variation of training pictures (section 4.1), as batch operations on the device."""
+"""The paper's variation of training images (section 4.1), as batch operations on the device."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Augmentation(nn.Module):
     def _on_processor(
         self, images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor, shift: Tensor | None
     ) -> Tensor:
-        """A few pictures at a time, which stay in the cache from one operation to the next, by a thread a core.
+        """A few images at a time, which stay in the cache from one operation to the next, by a thread a core.
 
         PyTorch's own threads would wait for each other in every one of these small operations.
         """

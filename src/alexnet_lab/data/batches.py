@@ -1,4 +1,4 @@
-"""Which pictures form which batch."""
+"""Which images form which batch."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_lab.data.reader import Batch, PictureReader
+from alexnet_lab.data.reader import Batch, ImageReader
 
 
 class EpochOrder:
-    """The order of the training pictures: a permutation of their numbers, fixed by (seed, epoch)."""
+    """The order of the training images: a permutation of their numbers, fixed by (seed, epoch)."""
 
-    def __init__(self, pictures: int, seed: int) -> None:
-        self.pictures, self.seed, self.epoch = pictures, seed, 0
+    def __init__(self, images: int, seed: int) -> None:
+        self.images, self.seed, self.epoch = images, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def permutation(self) -> np.ndarray:
-        return np.random.Generator(np.random.Philox(key=[self.seed, self.epoch])).permutation(self.pictures)
+        return np.random.Generator(np.random.Philox(key=[self.seed, self.epoch])).permutation(self.images)
 
 
 class TrainBatches:
@@ -32,9 +32,9 @@ class TrainBatches:
     taken. After `load_state_dict` that epoch begins behind them, for any number of ranks; other epochs are whole.
     """
 
-    def __init__(self, reader: PictureReader, batch_size: int, seed: int, rank: int = 0, ranks: int = 1) -> None:
+    def __init__(self, reader: ImageReader, batch_size: int, seed: int, rank: int = 0, ranks: int = 1) -> None:
         if batch_size % ranks:
-            raise ValueError(f"a batch of {batch_size} pictures cannot be shared equally by {ranks} ranks")
+            raise ValueError(f"a batch of {batch_size} images cannot be shared equally by {ranks} ranks")
         self.reader, self.batch_size, self.rank, self.ranks = reader, batch_size, rank, ranks
         self.sampler = EpochOrder(len(reader), seed)  # under this name Lightning tells it the epoch
         self._taken = self._start = (0, 0)  # epoch, batches
@@ -64,11 +64,11 @@ class TrainBatches:
 
 
 class EvaluationBatches:
-    """Every picture exactly once: rank r of W takes pictures r, r + W, r + 2 W, ... No sample is repeated
+    """Every image exactly once: rank r of W takes images r, r + W, r + 2 W, ... No sample is repeated
     to make batches even, so error counts are exact under any number of ranks.
     """
 
-    def __init__(self, reader: PictureReader, batch_size: int, rank: int = 0, ranks: int = 1) -> None:
+    def __init__(self, reader: ImageReader, batch_size: int, rank: int = 0, ranks: int = 1) -> None:
         self.reader, self.batch_size = reader, batch_size
         self.mine = np.arange(rank, len(reader), ranks)
 

@@ -1,6 +1,6 @@
-"""A stretch of pictures in the form in which the store keeps it, with all that is to be known of it.
+"""A stretch of images in the form in which the store keeps it, with all that is to be known of it.
 
-Made wherever the pictures are made, on many cores; the one that writes the store only appends.
+Made wherever the images are made, on many cores; the one that writes the store only appends.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ JPEG_QUALITY = 90
 
 @dataclass(frozen=True)
 class Rejected:
-    """A picture of the source that could not be read."""
+    """An image of the source that could not be read."""
 
     path: str
     reason: str
@@ -29,12 +29,12 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Block:
-    """Pictures that follow each other in a split."""
+    """Images that follow each other in a split."""
 
-    taken: int  # pictures of the source that are dealt with, rejected ones included
+    taken: int  # images of the source that are dealt with, rejected ones included
     labels: NDArray[np.int64]
-    content: bytes | memoryview  # of the pictures, one after another
-    sizes: NDArray[np.int64]  # bytes of each picture
+    content: bytes | memoryview  # of the images, one after another
+    sizes: NDArray[np.int64]  # bytes of each image
     sha256: str  # of the content
     statistics: PixelStatistics
     rejected: tuple[Rejected, ...] = ()
@@ -47,10 +47,10 @@ def make_block(
     rejected: Sequence[Rejected] = (),
     originals: Sequence[bytes | None] | None = None,
 ) -> Block:
-    """Pack pictures uint8 [n, H, W, 3].
+    """Pack images uint8 [n, H, W, 3].
 
     packing "jpeg": quality 90, colours at half the resolution. originals: files that are JPEGs of the stored
-    size already, which are kept as they are. The statistics are those of the pictures as a reader will see them.
+    size already, which are kept as they are. The statistics are those of the images as a reader will see them.
     """
     content: bytes | memoryview
     if packing == "jpeg":

@@ -1,4 +1,4 @@
-"""CIFAR-10: 60,000 pictures of 32 x 32 pixels in ten classes (Krizhevsky 2009)."""
+"""CIFAR-10: 60,000 images of 32 x 32 pixels in ten classes (Krizhevsky 2009)."""
 
 from __future__ import annotations
 
@@ -97,16 +97,12 @@ def _content(path: Path) -> bytes:
 
 
 def _batch(content: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures [n, 32, 32, 3] and labels [n] of a file."""
+    """Images [n, 32, 32, 3] and labels [n] of a file."""
     batch = _NumbersOnly(io.BytesIO(content), encoding="latin1").load()
-    pictures, labels = batch["data"], np.asarray(batch["labels"], dtype=np.int64)
-    if (
-        pictures.dtype != np.uint8
-        or pictures.shape != (len(labels), 3072)
-        or not set(labels.tolist()) <= set(range(10))
-    ):
-        raise ValueError("it does not hold pictures of 32 pixels in ten classes")
-    return pictures.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels
+    images, labels = batch["data"], np.asarray(batch["labels"], dtype=np.int64)
+    if images.dtype != np.uint8 or images.shape != (len(labels), 3072) or not set(labels.tolist()) <= set(range(10)):
+        raise ValueError("it does not hold images of 32 pixels in ten classes")
+    return images.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels
 
 
 def _joined(batches: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

@@ -18,8 +18,8 @@ _DRAWS, _SEED_OF_PIXELS, _SEED_OF_VIEWS, _SEED_OF_MIXUP = 12, 9, 10, 11
 class ComparisonTransforms:
     """Random resized crops, colour jitter and random erasing, each a function of (seed, epoch, sample).
 
-    The transforms draw from PyTorch's generator, which is seeded for each picture and put back afterwards.
-    random_resized_crop: 8 % to 100 % of the picture, aspect ratio 3/4 to 4/3, in place of the paper's crop.
+    The transforms draw from PyTorch's generator, which is seeded for each image and put back afterwards.
+    random_resized_crop: 8 % to 100 % of the image, aspect ratio 3/4 to 4/3, in place of the paper's crop.
     color_jitter: largest relative change of brightness, contrast and saturation; 0: none.
     random_erasing: probability that 2 % to 33 % of a view becomes the mean colour; 0: none.
     """
@@ -55,21 +55,21 @@ class ComparisonTransforms:
         return changed.contiguous(memory_format=torch.channels_last)
 
     def _each(
-        self, transform: Callable[[Tensor], Tensor], pictures: Tensor, samples: Tensor, epoch: int, draw: int
+        self, transform: Callable[[Tensor], Tensor], images: Tensor, samples: Tensor, epoch: int, draw: int
     ) -> Tensor:
         with _own_randomness() as generator:
             changed = []
-            for picture, seed in zip(pictures, _seeds(self.seed, epoch, samples, draw), strict=True):
+            for image, seed in zip(images, _seeds(self.seed, epoch, samples, draw), strict=True):
                 generator.manual_seed(seed)
-                changed.append(transform(picture))
+                changed.append(transform(image))
         return torch.stack(changed)
 
 
 class Mixup:
-    """Mixes each picture of a batch, and its label, with its neighbour in a share from Beta(alpha, alpha).
+    """Mixes each image of a batch, and its label, with its neighbour in a share from Beta(alpha, alpha).
 
     A function of (seed, epoch, first sample of the batch). Each device mixes what it holds, so with several
-    devices other pictures meet than with one.
+    devices other images meet than with one.
     """
 
     def __init__(self, alpha: float, num_classes: int, seed: int) -> None:

@@ -1,4 +1,4 @@
-"""The pictures of one block: what a process that decodes is given, and what it gives back."""
+"""The images of one block: what a process that decodes is given, and what it gives back."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alexnet_lab.data.block import Block, Rejected, make_block
-from alexnet_lab.data.picture import UnreadablePicture, is_stored_size, read_square
+from alexnet_lab.data.image import UnreadableImage, is_stored_size, read_square
 from alexnet_lab.data.places import Place
 
 
 @dataclass
 class Job:
-    """Pictures of one block, and how to treat them."""
+    """Images of one block, and how to treat them."""
 
-    names: list[str]  # for the list of rejected pictures
+    names: list[str]  # for the list of rejected images
     places: list[Place]
     labels: list[int]
     side: int
     packing: str
-    seconds: float  # that a picture may take
+    seconds: float  # that an image may take
     slot: int = 0  # of the shared memory, for the pixels
-    careful: bool = False  # say which picture comes next: the block has ended a process before
-    false_starts: int = 0  # of processes since then, which died before they came to a picture
-    known_bad: dict[int, str] = field(default_factory=dict)  # pictures that ended a process, and how
+    careful: bool = False  # say which image comes next: the block has ended a process before
+    false_starts: int = 0  # of processes since then, which died before they came to an image
+    known_bad: dict[int, str] = field(default_factory=dict)  # images that ended a process, and how
 
 
 def decode(job: Job, memory: NDArray[np.uint8], about_to_read: Callable[[int], None] = lambda index: None) -> Block:
-    """Read every picture of the job into `memory`; those that cannot be read are listed in the block.
+    """Read every image of the job into `memory`; those that cannot be read are listed in the block.
 
-    A picture that takes too long ends the process by the alarm signal, which no loop can hold up.
+    An image that takes too long ends the process by the alarm signal, which no loop can hold up.
     """
     shape = (len(job.places), job.side, job.side, 3)
     images = memory[: math.prod(shape)].reshape(shape)
@@ -52,7 +52,7 @@ def decode(job: Job, memory: NDArray[np.uint8], about_to_read: Callable[[int], N
             images[len(labels)] = read_square(content, job.side)
             originals.append(content if job.packing == "jpeg" and is_stored_size(content, job.side) else None)
             labels.append(label)
-        except UnreadablePicture as error:
+        except UnreadableImage as error:
             rejected.append(Rejected(name, str(error)))
         except OSError as error:
             rejected.append(Rejected(name, f"cannot be read: {error.strerror or error}"))

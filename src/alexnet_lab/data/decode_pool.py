@@ -1,8 +1,8 @@
-"""Decodes pictures on all cores, in processes that may crash or hang without harm.
+"""Decodes images on all cores, in processes that may crash or hang without harm.
 
-A process that dies while it decodes a block is replaced, and the block is decoded again, now noting which picture
-is next; a picture that ends a second process is rejected with the reason. So one killed by accident, as
-by a machine out of memory, costs nobody a picture.
+A process that dies while it decodes a block is replaced, and the block is decoded again, now noting which image
+is next; an image that ends a second process is rejected with the reason. So one killed by accident, as
+by a machine out of memory, costs nobody an image.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from alexnet_lab.data.block import Block
 from alexnet_lab.data.decode_job import Job
 from alexnet_lab.data.shared_slots import SharedSlots
 
-SECONDS_A_PICTURE = 60.0
-_FALSE_STARTS = 5  # of processes that die before they come to a picture
+SECONDS_A_IMAGE = 60.0
+_FALSE_STARTS = 5  # of processes that die before they come to an image
 _BLOCKS_AHEAD = 3  # for each process, that are decoded or wait in memory for an earlier one
 
 
@@ -97,7 +97,7 @@ class DecodePool:
         try:
             process = _Process(self._slots)
         except OSError as error:
-            raise UserError(f"no process can be started to decode pictures ({error.strerror or error})") from error
+            raise UserError(f"no process can be started to decode images ({error.strerror or error})") from error
         self._living.add(process)
         if self._left:  # since a moment, so that nobody else ends it
             process.kill()
@@ -112,7 +112,7 @@ class _Process:
         paths = [str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])]
         settings = {"PYTHONPATH": os.pathsep.join(paths)}
         settings |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # there is a process for each core
-        # Keep the memory of one picture for the next one: asking the system anew takes time.
+        # Keep the memory of one image for the next one: asking the system anew takes time.
         settings |= dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), "100000000")
         arguments = map(str, (theirs.fileno(), slots.descriptor, slots.size))
         with theirs:
@@ -122,7 +122,7 @@ class _Process:
                 stdin=subprocess.DEVNULL,
                 env=os.environ | settings,
             )
-        self.reading: int | None = None  # the picture of the job that it is at, where it says so
+        self.reading: int | None = None  # the image of the job that it is at, where it says so
 
     def decode(self, job: Job) -> Block:
         """Raises EOFError or OSError where the process has died."""
@@ -147,9 +147,9 @@ class _Process:
 
 
 def _learn_from_death(job: Job, code: int, reading: int | None) -> None:
-    """Enter into the job what is known of how its process died: its exit code, the picture that it was at."""
+    """Enter into the job what is known of how its process died: its exit code, the image that it was at."""
     if code >= 0:  # an error of our own, whose traceback it has printed
-        raise UserError(f"a process that decodes pictures ended with exit code {code}, near {job.names[0]}")
+        raise UserError(f"a process that decodes images ended with exit code {code}, near {job.names[0]}")
     how = signal.Signals(-code).name
     if job.careful and reading is not None:
         too_long = f"takes more than {job.seconds:g} s to decode"

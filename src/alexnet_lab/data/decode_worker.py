@@ -1,4 +1,4 @@
-"""The program of a process that decodes pictures for decode_pool.
+"""The program of a process that decodes images for decode_pool.
 
     python -m alexnet_lab.data.decode_worker CONNECTION MEMORY BYTES
 

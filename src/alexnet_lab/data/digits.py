@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits: 1,797 real pictures of 8 x 8 greys, which need no download."""
+"""scikit-learn's handwritten digits: 1,797 real images of 8 x 8 greys, which need no download."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from alexnet_lab.data.array_source import Arrays, ArraySource, part_of_each_clas
 class DigitsSource(ArraySource):
     """The test set of the UCI collection by Alpaydin and Kaynak (1998), white on black.
 
-    It has no validation pictures of its own: `val_fraction` of each class, chosen by `split_seed`, is taken.
+    It has no validation images of its own: `val_fraction` of each class, chosen by `split_seed`, is taken.
     """
 
     name = "digits"

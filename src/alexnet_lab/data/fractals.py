@@ -1,4 +1,4 @@
-"""The embedded collection as a source of pictures."""
+"""The embedded collection as a source of images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class FractalSource:
         self.class_names = [f"fractal {label:0{digits}d}" for label in range(settings.num_classes)]
 
     def settings(self) -> dict[str, object]:
-        """What the pictures depend on, as JSON types."""
+        """What the images depend on, as JSON types."""
         return {**asdict(self._settings), "render_version": RENDER_VERSION}
 
     def count(self, split: str) -> int:

@@ -1,4 +1,4 @@
-"""What a collection of picture files holds: names, labels and places, before any picture is read."""
+"""What a collection of image files holds: names, labels and places, before any image is read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from alexnet_lab.data.places import Place
 
 @dataclass(frozen=True)
 class Split:
-    """The pictures of a split, in the order in which they are stored."""
+    """The images of a split, in the order in which they are stored."""
 
     names: Sequence[str]  # as people and quarantine.csv call them
     labels: NDArray[np.int64]
@@ -31,7 +31,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Listing:
-    """A collection. `val` is None where the collection has no validation pictures of its own."""
+    """A collection. `val` is None where the collection has no validation images of its own."""
 
     class_names: list[str]
     train: Split
@@ -91,9 +91,9 @@ def choose_classes(listing: Listing, wanted: Sequence[str]) -> Listing:
 
 
 def split_off(listing: Listing, fraction: float, seed: int) -> Listing:
-    """Take `fraction` of each class's pictures, at least one, as validation pictures.
+    """Take `fraction` of each class's images, at least one, as validation images.
 
-    Which ones is a function of the seed and the pictures' names alone: another picture more changes few others.
+    Which ones is a function of the seed and the images' names alone: another image more changes few others.
     """
     order = _seeded_order(listing.train, seed, "val")
     rows = np.concatenate([part[: _share(part, fraction)] for part in order])
@@ -102,21 +102,21 @@ def split_off(listing: Listing, fraction: float, seed: int) -> Listing:
 
 
 def thin_out(listing: Listing, fraction: float, seed: int) -> Listing:
-    """Keep `fraction` of each class's training pictures, at least one, chosen as `split_off` does."""
+    """Keep `fraction` of each class's training images, at least one, chosen as `split_off` does."""
     order = _seeded_order(listing.train, seed, "train")
     rows = np.sort(np.concatenate([part[: _share(part, fraction)] for part in order]))
     return replace(listing, train=listing.train.select(rows))
 
 
 def check_filled(listing: Listing) -> None:
-    """Raise UserError where a class has no picture in a split."""
+    """Raise UserError where a class has no image in a split."""
     for name, split in (("train", listing.train), ("val", listing.val)):
         if split is None:
             continue
         empty = np.flatnonzero(np.bincount(split.labels, minlength=len(listing.class_names)) == 0)
         if len(empty):
             raise UserError(
-                f"class {listing.class_names[empty[0]]}: has no pictures in {name}"
+                f"class {listing.class_names[empty[0]]}: has no images in {name}"
                 + (f", nor have {len(empty) - 1} others" if len(empty) > 1 else "")
                 + "; every class needs some for training and some for validation; data.classes can leave classes out"
             )

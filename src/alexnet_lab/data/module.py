@@ -15,7 +15,7 @@ from alexnet_lab.data.batches import EvaluationBatches, TrainBatches
 from alexnet_lab.data.comparison_transforms import ComparisonTransforms, Mixup
 from alexnet_lab.data.placement import place
 from alexnet_lab.data.prepare import prepare_store
-from alexnet_lab.data.reader import PictureReader
+from alexnet_lab.data.reader import ImageReader
 from alexnet_lab.data.sources import make_source
 from alexnet_lab.data.store import Store
 from alexnet_lab.data.variation import Variation, color_axes
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 EVALUATION_BATCH = 256
 
 
-class PictureData(lightning.LightningDataModule):
+class ImageData(lightning.LightningDataModule):
     """Training and validation batches of uint8 images, with labels, sample numbers and what was drawn for each."""
 
     store: Store
@@ -41,13 +41,13 @@ class PictureData(lightning.LightningDataModule):
             return
         data = self.run.data
         self.store = prepare_store(Path(data.store_root), make_source(data), data.packing, data.max_bad)
-        pictures, ranks = len(self.store.labels("train")), self.run.trainer.devices * self.run.trainer.num_nodes
-        if min(pictures, len(self.store.labels("val"))) < ranks:
-            raise UserError(f"{self.store.path}: holds fewer pictures of a split than there are devices, {ranks}")
+        images, ranks = len(self.store.labels("train")), self.run.trainer.devices * self.run.trainer.num_nodes
+        if min(images, len(self.store.labels("val"))) < ranks:
+            raise UserError(f"{self.store.path}: holds fewer images of a split than there are devices, {ranks}")
         # A collection smaller than one batch is one batch, equally shared.
-        self.batch_size = min(self.run.optim.batch_size, pictures // ranks * ranks)
+        self.batch_size = min(self.run.optim.batch_size, images // ranks * ranks)
         if self.batch_size < self.run.optim.batch_size:
-            log.info("batches of %d, because there are only %d training pictures", self.batch_size, pictures)
+            log.info("batches of %d, because there are only %d training images", self.batch_size, images)
 
     @property
     def num_classes(self) -> int:
@@ -89,7 +89,7 @@ class PictureData(lightning.LightningDataModule):
         )
 
     def mixup(self) -> Mixup | None:
-        """The mixing of training pictures, where the configuration asks for it."""
+        """The mixing of training images, where the configuration asks for it."""
         alpha = self.run.data.mixup
         return Mixup(alpha, self.num_classes, self.run.seed) if alpha else None
 
@@ -103,9 +103,9 @@ class PictureData(lightning.LightningDataModule):
         reader = self._reader("val", Variation(self.store.image_size, self.run.model.input_size))
         return EvaluationBatches(reader, EVALUATION_BATCH, self.trainer.global_rank, self.trainer.world_size)
 
-    def _reader(self, split: str, variation: Variation) -> PictureReader:
+    def _reader(self, split: str, variation: Variation) -> ImageReader:
         assert self.trainer is not None
         device = self.trainer.strategy.root_device
         images = place(self.store.images(split), self.run.data.placement, device)
         workers = 0 if isinstance(images, Tensor) else self.run.data.workers
-        return PictureReader(images, self.store.labels(split), variation, workers=workers, pin=device.type == "cuda")
+        return ImageReader(images, self.store.labels(split), variation, workers=workers, pin=device.type == "cuda")

@@ -1,6 +1,6 @@
-"""The mean training picture and the covariance of its colours, from exact sums of integers.
+"""The mean training image and the covariance of its colours, from exact sums of integers.
 
-Exact sums do not depend on the order in which pictures arrive, on who added them, nor on the machine.
+Exact sums do not depend on the order in which images arrive, on who added them, nor on the machine.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 _PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
-_PICTURES_OF_16_BITS = 257  # 257 x 255 is the largest sum that 16 bits hold
+_IMAGES_OF_16_BITS = 257  # 257 x 255 is the largest sum that 16 bits hold
 
 
 class PixelStatistics:
-    """Sums over the pictures added so far; colours on the 0-255 scale."""
+    """Sums over the images added so far; colours on the 0-255 scale."""
 
     def __init__(self, image_size: int, dtype: type[np.unsignedinteger] = np.uint64) -> None:
-        """dtype: np.uint32 for at most 16 million pictures, half as much to send from process to process."""
+        """dtype: np.uint32 for at most 16 million images, half as much to send from process to process."""
         self._count = 0
         self._sum: NDArray[np.unsignedinteger] = np.zeros((image_size, image_size, 3), dtype=dtype)
-        self._products = np.zeros((3, 3), dtype=np.int64)  # of 1.3 million pictures of 256 pixels: 5e15 at most
+        self._products = np.zeros((3, 3), dtype=np.int64)  # of 1.3 million images of 256 pixels: 5e15 at most
 
     def add(self, images: NDArray[np.uint8]) -> None:
-        """Count pictures uint8 [n, H, W, 3]."""
+        """Count images uint8 [n, H, W, 3]."""
         self._count += len(images)
-        for first in range(0, len(images), _PICTURES_OF_16_BITS):
+        for first in range(0, len(images), _IMAGES_OF_16_BITS):
             part = np.zeros(self._sum.shape, dtype=np.uint16)
-            self._add(images[first : first + _PICTURES_OF_16_BITS], part)
+            self._add(images[first : first + _IMAGES_OF_16_BITS], part)
             self._sum += part
 
     def _add(self, images: NDArray[np.uint8], part: NDArray[np.uint16]) -> None:
@@ -57,7 +57,7 @@ class PixelStatistics:
         return statistics
 
     def pixel_mean(self) -> NDArray[np.float32]:
-        """The mean picture, float32 [H, W, 3]; zeros when there were no pictures."""
+        """The mean image, float32 [H, W, 3]; zeros when there were no images."""
         return (self._sum / max(1, self._count)).astype(np.float32)
 
     def color_facts(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Where the pictures lie while a run goes: in the store's memory map, or in the device's own memory."""
+"""Where the images lie while a run goes: in the store's memory map, or in the device's own memory."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from alexnet_lab.core.errors import UserError
 log = logging.getLogger(__name__)
 
 _SHARE_OF_FREE_MEMORY = 0.5  # the rest is for the network's activations
-_AT_ONCE = 1024  # pictures, so that a collection larger than the host's memory passes through it
+_AT_ONCE = 1024  # images, so that a collection larger than the host's memory passes through it
 
 
 def place(images: Any, placement: str, device: torch.device) -> Any:
-    """The pictures uint8 (N, H, H, 3) themselves ("disk"), or a tensor of them on the device ("device").
+    """The images uint8 (N, H, H, 3) themselves ("disk"), or a tensor of them on the device ("device").
 
     "auto" takes a GPU where they fill at most half of its free memory. Raises UserError where they do not fit.
     """
@@ -27,16 +27,16 @@ def place(images: Any, placement: str, device: torch.device) -> Any:
         free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
         placement = "device" if size <= _SHARE_OF_FREE_MEMORY * free else "disk"
     if placement == "disk":
-        log.info("%d pictures (%.2f GB) are read through a memory map", len(images), size / 1e9)
+        log.info("%d images (%.2f GB) are read through a memory map", len(images), size / 1e9)
         return images
-    log.info("%d pictures (%.2f GB) lie in the memory of %s", len(images), size / 1e9, device)
+    log.info("%d images (%.2f GB) lie in the memory of %s", len(images), size / 1e9, device)
     try:
         return _copy(images, device)
     except (MemoryError, RuntimeError) as error:
         if "memory" not in str(error):
             raise
         raise UserError(
-            f"data.placement=device: {size / 1e9:.2f} GB of pictures do not fit into {device}; use data.placement=disk"
+            f"data.placement=device: {size / 1e9:.2f} GB of images do not fit into {device}; use data.placement=disk"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Where the bytes of a picture lie: in a file of its own, in a tar archive, in a parquet file."""
+"""Where the bytes of an image lie: in a file of its own, in a tar archive, in a parquet file."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ParquetPlace(NamedTuple):
     def read(self) -> bytes:
         content = _row_group(self.file, self.group)[self.row].as_py()
         if content is None:
-            raise OSError("the row holds no picture")
+            raise OSError("the row holds no image")
         return content
 
 
@@ -65,7 +65,7 @@ def _opened(archive: str) -> BinaryIO:
     return Path(archive).open("rb")
 
 
-@lru_cache(maxsize=1)  # pictures come in order, and a row group may be large
+@lru_cache(maxsize=1)  # images come in order, and a row group may be large
 def _row_group(file: str, group: int) -> Any:
     import pyarrow.parquet  # here, because most collections are none
 

@@ -1,4 +1,4 @@
-"""From a source of pictures to its packed store: built once, whole or not at all, however many jobs ask."""
+"""From a source of images to its packed store: built once, whole or not at all, however many jobs ask."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from alexnet_lab.data.store_writer import StoreWriter, is_complete, partial_fold
 
 LARGEST_REJECTED_SHARE = 0.01
 JPEG_BYTES_A_PIXEL = 0.33  # of a photograph at the store's quality, about
-_SPARE_BYTES = 64 * 2**20  # for everything that is not pictures
+_SPARE_BYTES = 64 * 2**20  # for everything that is not images
 
 
 class Source(Protocol):
-    """Anything that yields labelled square pictures."""
+    """Anything that yields labelled square images."""
 
     name: str
-    image_size: int  # side of the pictures in pixels
+    image_size: int  # side of the images in pixels
 
     @property
     def class_names(self) -> Sequence[str]:
@@ -48,11 +48,11 @@ class Source(Protocol):
         ...
 
     def count(self, split: str) -> int:
-        """Pictures of "train" or "val"; where some cannot be read, the most that can come."""
+        """Images of "train" or "val"; where some cannot be read, the most that can come."""
         ...
 
     def blocks(self, starts: Mapping[str, int], packing: str) -> Generator[tuple[str, Block], None, None]:
-        """(split, block) of the pictures of each split from its start on, in order; 0 or where a block ended before."""
+        """(split, block) of the images of each split from its start on, in order; 0 or where a block ended before."""
         ...
 
 
@@ -63,9 +63,9 @@ def prepare_store(
 
     Its folder is store_path(...). Of several jobs that ask at once, on one machine or on several that share
     the folder, one builds and the others wait. One that was killed is continued by the next that asks.
-    max_bad: the largest share of a split's pictures that may be unreadable.
-    Raises UserError (one line): disk too full, folder not writable, store damaged, pictures changed since,
-    too many unreadable, or what the source raises. A collection that is refused before its first picture is
+    max_bad: the largest share of a split's images that may be unreadable.
+    Raises UserError (one line): disk too full, folder not writable, store damaged, images changed since,
+    too many unreadable, or what the source raises. A collection that is refused before its first image is
     read leaves nothing behind.
     """
     path = store_path(directory, source, packing)
@@ -93,7 +93,7 @@ def store_path(directory: Path, source: Source, packing: str = "pixels") -> Path
 
 
 def discard_changed(directory: Path, source: Source, packing: str = "pixels") -> str | None:
-    """Remove a store whose pictures have changed since; what has changed, or None where nothing is removed."""
+    """Remove a store whose images have changed since; what has changed, or None where nothing is removed."""
     path = store_path(directory, source, packing)
 
     def change() -> str | None:
@@ -103,7 +103,7 @@ def discard_changed(directory: Path, source: Source, packing: str = "pixels") ->
     if not change():
         return None
     with _locked(path):
-        changed = change()  # still: another job may have prepared the pictures anew
+        changed = change()  # still: another job may have prepared the images anew
         if changed:
             beside = path.with_name(f".{path.name}.old")
             shutil.rmtree(beside, ignore_errors=True)
@@ -150,7 +150,7 @@ class _Plan(NamedTuple):
     """What is to be prepared."""
 
     about: dict[str, Any]  # for the manifest
-    counts: dict[str, int]  # pictures by split
+    counts: dict[str, int]  # images by split
     space: str  # what the store needs and what there is, in words
 
 
@@ -172,7 +172,7 @@ def _build(path: Path, source: Source, plan: _Plan, max_bad: float) -> Store:
     """Write every block that is not there yet, and finish."""
     counts, packing, class_names = plan.counts, plan.about["packing"], plan.about["class_names"]
     print(
-        f"Preparing {path}: {counts['train']:,} training and {counts['val']:,} validation pictures; {plan.space}",
+        f"Preparing {path}: {counts['train']:,} training and {counts['val']:,} validation images; {plan.space}",
         file=sys.stderr,
         flush=True,
     )
@@ -191,14 +191,14 @@ def _build(path: Path, source: Source, plan: _Plan, max_bad: float) -> Store:
                     _check_classes(writer, split, class_names)
         for split in SPLITS:
             if writer.taken[split] < counts[split]:
-                raise RuntimeError(f"{source.name}: {writer.taken[split]} of {counts[split]} pictures in {split}")
+                raise RuntimeError(f"{source.name}: {writer.taken[split]} of {counts[split]} images in {split}")
             _check_classes(writer, split, class_names)  # of a split that was whole before
         if change := source.change(plan.about["found"], every_file=True):
             raise UserError(f"{change} while it was prepared; the same command prepares it anew")
         progress.say("checksums")
         store = writer.finish()
         if store.manifest["rejected"]:
-            progress.say(f"{store.manifest['rejected']} unreadable pictures, listed in {store.path / 'quarantine.csv'}")
+            progress.say(f"{store.manifest['rejected']} unreadable images, listed in {store.path / 'quarantine.csv'}")
         return store
 
 
@@ -207,7 +207,7 @@ def _check_rejected(writer: StoreWriter, split: str, count: int, max_bad: float,
         writer.sync()
         first = block.rejected[0]
         raise UserError(
-            f"{first.path}: cannot be read ({first.reason}), nor can over {100 * max_bad:g} % of the {count} pictures "
+            f"{first.path}: cannot be read ({first.reason}), nor can over {100 * max_bad:g} % of the {count} images "
             f"in {split}; they are listed in {writer.quarantine()}: replace them, or raise data.max_bad"
         )
 
@@ -215,7 +215,7 @@ def _check_rejected(writer: StoreWriter, split: str, count: int, max_bad: float,
 def _check_classes(writer: StoreWriter, split: str, class_names: Sequence[str]) -> None:
     if empty := writer.empty_classes(split):
         writer.sync()
-        raise UserError(f"{split}: no picture of class {class_names[empty[0]]} can be read, see {writer.quarantine()}")
+        raise UserError(f"{split}: no image of class {class_names[empty[0]]} can be read, see {writer.quarantine()}")
 
 
 def _checked_space(path: Path, counts: dict[str, int], image_size: int, packing: str) -> str:

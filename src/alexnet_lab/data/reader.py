@@ -1,4 +1,4 @@
-"""From sample numbers to a batch of pictures: the one place where pixels leave the store."""
+"""From sample numbers to a batch of images: the one place where pixels leave the store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from alexnet_lab.data.variation import Variation
 
 log = logging.getLogger(__name__)
 
-# Pictures that a thread reads at once, in several batches where these are small: each call has its cost.
+# Images that a thread reads at once, in several batches where these are small: each call has its cost.
 _TOGETHER = 128
 
 
@@ -54,7 +54,7 @@ def _in_turn(groups: Iterator[list[Batch | UserError]]) -> Iterator[Batch]:
         yield batch
 
 
-class PictureReader:
+class ImageReader:
     """Reads batches out of a split of the store. Only the crop of each image is copied, ahead of time by `workers`
     threads (0: when it is asked for).
 
@@ -80,7 +80,7 @@ class PictureReader:
         return len(self.labels)
 
     def batches(self, samples: Callable[[int], np.ndarray], numbers: Sequence[int], epoch: int) -> Iterator[Batch]:
-        """The batches of these numbers, in order, read ahead; `samples(number)` are the pictures of one.
+        """The batches of these numbers, in order, read ahead; `samples(number)` are the images of one.
 
         What goes wrong in a thread is raised when its batch is due, as a UserError of one line.
         """
@@ -120,7 +120,7 @@ class PictureReader:
         batch = Batch(pixels, labels, numbers, *drawn)
         return batch.each(Tensor.pin_memory) if self.pin else batch
 
-    def _memory(self, pictures: int, side: int) -> Tensor:
+    def _memory(self, images: int, side: int) -> Tensor:
         if self.pin:  # PyTorch keeps page-locked memory for the next batch by itself
-            return torch.empty(pictures, side, side, 3, dtype=torch.uint8, pin_memory=True)
-        return self._buffers.take(pictures, side, side, 3)
+            return torch.empty(images, side, side, 3, dtype=torch.uint8, pin_memory=True)
+        return self._buffers.take(images, side, side, 3)

@@ -59,6 +59,6 @@ class SharedSlots:
 
 def _nameless_file() -> int:
     if hasattr(os, "memfd_create"):  # Linux: memory alone
-        return os.memfd_create("pictures")
+        return os.memfd_create("images")
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())

@@ -1,4 +1,4 @@
-"""From the data group of a configuration to a source of pictures."""
+"""From the data group of a configuration to a source of images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from alexnet_lab.data.fractals import FractalSource
 from alexnet_lab.data.prepare import Source, store_path
 from alexnet_lab.fractals.settings import FractalSettings
 
-PUBLISHED = ("imagenette", "imagewoof", "tiny_imagenet")  # as archives of picture files
+PUBLISHED = ("imagenette", "imagewoof", "tiny_imagenet")  # as archives of image files
 
 if TYPE_CHECKING:
     from alexnet_lab.config.options import DataConfig
@@ -36,7 +36,7 @@ def make_source(data: DataConfig) -> Source:
             )
         )
     root = _root(data)
-    # The readers of pictures only where one is read: they take a moment to load.
+    # The readers of images only where one is read: they take a moment to load.
     if data.source == "digits":
         from alexnet_lab.data.digits import DigitsSource
 
@@ -49,17 +49,15 @@ def make_source(data: DataConfig) -> Source:
         from alexnet_lab.data.fashion_mnist import FashionMnistSource
 
         return FashionMnistSource(root, data.image_size, data.train_fraction, data.split_seed, data.url)
+    from alexnet_lab.data.image_source import ImageSource, Selection
     from alexnet_lab.data.layouts.detect import find_layout
     from alexnet_lab.data.layouts.published import PublishedCollection
-    from alexnet_lab.data.picture_source import PictureSource, Selection
 
     selection = Selection(tuple(data.classes), data.train_fraction, data.val_fraction, data.split_seed, data.layout)
     if data.source in PUBLISHED:
         published = PublishedCollection(data.source, root, data.image_size, data.url)
-        return PictureSource(
-            published.fetched, root, data.image_size, selection, name=data.source, there=published.there
-        )
-    source = PictureSource(lambda: find_layout(root, data.layout, data.classes), root, data.image_size, selection)
+        return ImageSource(published.fetched, root, data.image_size, selection, name=data.source, there=published.there)
+    source = ImageSource(lambda: find_layout(root, data.layout, data.classes), root, data.image_size, selection)
     source.check()
     return source
 
@@ -86,5 +84,5 @@ def check_at_hand(data: DataConfig, source: Source) -> None:
 
 
 def _root(data: DataConfig) -> Path:
-    """Where the pictures are; what can be fetched has a place for it."""
+    """Where the images are; what can be fetched has a place for it."""
     return Path(data.root).expanduser() if data.root is not None else Path(data.store_root) / "downloads"

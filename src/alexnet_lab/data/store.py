@@ -1,14 +1,14 @@
-"""The packed store: a collection of pictures as plain arrays, which training reads by memory map.
+"""The packed store: a collection of images as plain arrays, which training reads by memory map.
 
 A store is a folder that appears whole or not at all; SPLIT is train or val:
 
     SPLIT_images.npy   uint8 [N, H, W, 3]; packed as JPEG: uint8 [bytes], one file after another
-    SPLIT_offsets.npy  packed as JPEG alone: int64 [N + 1], where each picture's file begins
+    SPLIT_offsets.npy  packed as JPEG alone: int64 [N + 1], where each image's file begins
     SPLIT_labels.npy   int64 [N]
-    pixel_mean.npy     float32 [H, W, 3], the mean training picture on the 0-255 scale
+    pixel_mean.npy     float32 [H, W, 3], the mean training image on the 0-255 scale
     manifest.json      source, settings, class names, colour statistics, checksums of the files
-    checksums.csv      SHA-256 of every stretch of the pictures' files
-    quarantine.csv     pictures of the source that could not be read, where there were any
+    checksums.csv      SHA-256 of every stretch of the images' files
+    quarantine.csv     images of the source that could not be read, where there were any
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alexnet_lab.core.errors import UserError
-from alexnet_lab.data.jpeg_pictures import JpegPictures
+from alexnet_lab.data.jpeg_images import JpegImages
 
 SCHEMA_VERSION = 2
 SPLITS = ("train", "val")
@@ -35,18 +35,18 @@ class StoreError(UserError):
     """A store that is missing, damaged or of another version: one line, with what to do."""
 
 
-Pictures = NDArray[np.uint8] | JpegPictures  # uint8 [N, H, W, 3], indexed by an array of numbers
+Images = NDArray[np.uint8] | JpegImages  # uint8 [N, H, W, 3], indexed by an array of numbers
 
 
 @dataclass(frozen=True)
 class Store:
-    """An opened store. Pictures are read from read-only memory maps: nothing is read before it is used."""
+    """An opened store. Images are read from read-only memory maps: nothing is read before it is used."""
 
     path: Path
     source_name: str
     settings: dict[str, Any]
     class_names: list[str]
-    image_size: int  # side of the pictures in pixels
+    image_size: int  # side of the images in pixels
     pixel_mean: NDArray[np.float32]  # [H, W, 3], 0-255
     color_eigenvalues: NDArray[np.float64]  # [3], of the training pixels' RGB covariance on 0-255, descending
     color_eigenvectors: NDArray[np.float64]  # [3, 3], column i belongs to eigenvalue i
@@ -64,12 +64,12 @@ class Store:
         content = {key: self.manifest[key] for key in ("image_size", "packing", "class_names", "counts")}
         return manifest_checksum({**content, "files": files})
 
-    def images(self, split: str) -> Pictures:
-        """Pictures of "train" or "val", uint8 [N, H, W, 3]: a memory map, or JPEGs decoded when they are indexed."""
+    def images(self, split: str) -> Images:
+        """Images of "train" or "val", uint8 [N, H, W, 3]: a memory map, or JPEGs decoded when they are indexed."""
         images = self._arrays[f"{split}_images"]
         if images.ndim == 4:
             return images
-        return JpegPictures(images, self._arrays[f"{split}_offsets"], self.image_size)
+        return JpegImages(images, self._arrays[f"{split}_offsets"], self.image_size)
 
     def labels(self, split: str) -> NDArray[np.int64]:
         """Class numbers of "train" or "val", int64 [N], in memory."""
@@ -79,7 +79,7 @@ class Store:
 def open_store(path: Path) -> Store:
     """Open a finished store by its manifest; raises StoreError when it is missing, damaged or of another version.
 
-    Cheap: shapes, dtypes and sizes are compared, no picture is read. store_checks.verify_store reads everything.
+    Cheap: shapes, dtypes and sizes are compared, no image is read. store_checks.verify_store reads everything.
     """
     path = Path(path)
     manifest = _read_manifest(path)

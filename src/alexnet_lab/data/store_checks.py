@@ -12,12 +12,12 @@ from alexnet_lab.core.parallel import map_in_order
 from alexnet_lab.data.store import REMEDY, Store, StoreError, open_store
 
 CHECKSUMS = "checksums.csv"
-CHECKSUM_COLUMNS = ("file", "first_byte", "end_byte", "first_picture", "last_picture", "sha256")
+CHECKSUM_COLUMNS = ("file", "first_byte", "end_byte", "first_image", "last_image", "sha256")
 _PIECE = 2**20
 
 
 def verify_store(path: Path, told: Callable[[int], None] = lambda count: None) -> Store:
-    """Open a store and read all of it; raises StoreError naming the damaged file and pictures.
+    """Open a store and read all of it; raises StoreError naming the damaged file and images.
 
     told(bytes) is called whenever so many more are read.
     """
@@ -27,15 +27,15 @@ def verify_store(path: Path, told: Callable[[int], None] = lambda count: None) -
         if "sha256" in facts:
             stretches.append((store.path / name, 0, facts["bytes"], "", facts["sha256"]))
     for row in _checksums(store):
-        pictures = f", pictures {row['first_picture']} to {row['last_picture']}," if row["first_picture"] else ""
+        images = f", images {row['first_image']} to {row['last_image']}," if row["first_image"] else ""
         file = store.path / row["file"]
-        stretches.append((file, int(row["first_byte"]), int(row["end_byte"]), pictures, row["sha256"]))
+        stretches.append((file, int(row["first_byte"]), int(row["end_byte"]), images, row["sha256"]))
     _check_covered(store, stretches)
     found = map_in_order(lambda stretch: file_facts(*stretch[:3])["sha256"], stretches)
     try:
-        for (file, first, end, pictures, expected), sha256 in zip(stretches, found, strict=True):
+        for (file, first, end, images, expected), sha256 in zip(stretches, found, strict=True):
             if sha256 != expected:
-                raise StoreError(f"{file}:{pictures} is damaged (its checksum is not the manifest's); {REMEDY}")
+                raise StoreError(f"{file}:{images} is damaged (its checksum is not the manifest's); {REMEDY}")
             told(end - first)
     except OSError as error:
         raise StoreError(f"{error.filename or store.path}: {error.strerror or error}; {REMEDY}") from error
@@ -58,7 +58,7 @@ def _checksums(store: Store) -> list[dict[str, str]]:
     if file_facts(file) != store.manifest["files"][CHECKSUMS]:
         raise StoreError(f"{file}: is damaged (its checksum is not the manifest's); {REMEDY}")
     with file.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+        return list(csv.DictReader(stream, CHECKSUM_COLUMNS))[1:]  # earlier versions called two of them otherwise
 
 
 def _check_covered(store: Store, stretches: list[tuple[Path, int, int, str, str]]) -> None:

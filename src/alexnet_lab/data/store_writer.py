@@ -35,7 +35,7 @@ class StoreWriter:
     """Appends blocks, the training split first; `finish` puts the store into its place in one step.
 
     A context manager, which closes the files. What was written before by a writer with the same arguments is
-    kept, `taken` says how many pictures of the source that are; what another left there is removed.
+    kept, `taken` says how many images of the source that are; what another left there is removed.
     about: JSON types that enter the manifest; `source`, `settings`, `image_size`, `packing`, `class_names` at least.
     """
 
@@ -78,12 +78,12 @@ class StoreWriter:
             file.close()
 
     def append(self, split: str, block: Block) -> None:
-        """Write the next pictures of a split; raises ValueError for labels that have no class."""
+        """Write the next images of a split; raises ValueError for labels that have no class."""
         counts = self._class_counts[split]
         if len(block.labels) and not 0 <= block.labels.min() <= block.labels.max() < len(counts):
             raise ValueError(f"{split}: labels {block.labels.min()} to {block.labels.max()}, of {len(counts)} classes")
         if len(block.labels) != len(block.sizes) or block.sizes.sum() != len(block.content):
-            raise ValueError(f"{split}: {len(block.labels)} labels, {len(block.sizes)} pictures")
+            raise ValueError(f"{split}: {len(block.labels)} labels, {len(block.sizes)} images")
         images = self._files[f"{split}_images"]
         begin = images.length
         if self._packing == "jpeg":
@@ -119,11 +119,11 @@ class StoreWriter:
         self._synced = time.monotonic()
 
     def quarantine(self) -> Path:
-        """The list of the pictures that could not be read, so far."""
+        """The list of the images that could not be read, so far."""
         return self._folder / _QUARANTINE
 
     def empty_classes(self, split: str) -> list[int]:
-        """Classes without a picture."""
+        """Classes without an image."""
         return np.flatnonzero(self._class_counts[split] == 0).tolist()
 
     def finish(self) -> Store:

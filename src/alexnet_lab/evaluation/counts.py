@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Counts:
-    """confusion: int64 (C, C), pictures by true class (row) and first answer (column); top5: int64 (C,), pictures
+    """confusion: int64 (C, C), images by true class (row) and first answer (column); top5: int64 (C,), images
     of a class with the true one among the first five answers. Of equally probable classes the lower number is first.
     """
 
@@ -18,7 +18,7 @@ class Counts:
         self.top5 = torch.zeros(num_classes, dtype=torch.int64, device=device)
 
     def add(self, probabilities: Tensor, labels: Tensor) -> None:
-        """Count the answers float (N, C) to pictures of classes int64 (N,)."""
+        """Count the answers float (N, C) to images of classes int64 (N,)."""
         truth = probabilities.gather(1, labels[:, None])
         numbers = torch.arange(probabilities.shape[1], device=labels.device)
         ahead = (probabilities > truth) | ((probabilities == truth) & (numbers < labels[:, None]))
@@ -29,20 +29,20 @@ class Counts:
         self.top5.index_put_((labels,), (ahead.sum(1) < 5).long(), accumulate=True)
 
     @property
-    def pictures(self) -> int:
+    def images(self) -> int:
         return int(self.confusion.sum())
 
     @property
     def top1_error(self) -> float:
         """Fraction in [0, 1]."""
-        return (self.pictures - int(self.confusion.trace())) / self.pictures
+        return (self.images - int(self.confusion.trace())) / self.images
 
     @property
     def top5_error(self) -> float:
         """Fraction in [0, 1]."""
-        return (self.pictures - int(self.top5.sum())) / self.pictures
+        return (self.images - int(self.top5.sum())) / self.images
 
 
-def standard_error(error: float, pictures: int) -> float:
-    """Of an error measured on this many pictures, drawn independently: sqrt(e (1 - e) / n)."""
-    return math.sqrt(error * (1.0 - error) / pictures)
+def standard_error(error: float, images: int) -> float:
+    """Of an error measured on this many images, drawn independently: sqrt(e (1 - e) / n)."""
+    return math.sqrt(error * (1.0 - error) / images)

@@ -1,4 +1,4 @@
-"""Asks trained networks about every validation picture, on one device or several."""
+"""Asks trained networks about every validation image, on one device or several."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch import nn
 
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.batches import EvaluationBatches
-from alexnet_lab.data.reader import Batch, PictureReader
+from alexnet_lab.data.reader import Batch, ImageReader
 from alexnet_lab.data.store import Store
 from alexnet_lab.evaluation.counts import Counts
 from alexnet_lab.evaluation.members import Member
@@ -26,7 +26,7 @@ from alexnet_lab.training.lightning_compat import leave_signals_alone
 from alexnet_lab.training.ranks import Ranks, cluster_environment
 from alexnet_lab.training.trainer import DistributedDataParallel
 
-BATCH = 128  # pictures; each view is a batch of its own
+BATCH = 128  # images; each view is a batch of its own
 SECONDS_BETWEEN_LINES = 15.0
 TIMEOUT = 1800  # seconds that a rank waits for the others
 
@@ -42,7 +42,7 @@ class Evaluator(lightning.LightningModule):
         self.counts: list[Counts] = []  # a member each, then the ensemble
 
     def test_dataloader(self) -> EvaluationBatches:
-        reader = PictureReader(
+        reader = ImageReader(
             self.store.images("val"), self.store.labels("val"), workers=2, pin=self.device.type == "cuda"
         )
         return EvaluationBatches(reader, BATCH, self.trainer.global_rank, self.trainer.world_size)
@@ -91,7 +91,7 @@ def evaluate(
 ) -> tuple[list[Counts], bool]:
     """(counts of each member and, last, of the ensemble over the whole validation set; whether this is rank zero).
 
-    On several devices each picture is counted once, and the counts are summed exactly.
+    On several devices each image is counted once, and the counts are summed exactly.
     """
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -113,7 +113,7 @@ def evaluate(
         enable_progress_bar=on_screen,
         callbacks=[RichProgressBar() if on_screen else ProgressLines()],
         plugins=[cluster_environment()],
-        use_distributed_sampler=False,  # it repeats pictures to make batches even; ours counts each once
+        use_distributed_sampler=False,  # it repeats images to make batches even; ours counts each once
     )
     leave_signals_alone(trainer)
     try:

@@ -1,4 +1,4 @@
-"""The trained runs that answer together, and the pictures that they are asked about."""
+"""The trained runs that answer together, and the images that they are asked about."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from alexnet_lab.config.checks import typed
 from alexnet_lab.config.options import DataConfig, RunConfig
 from alexnet_lab.core.errors import UserError
-from alexnet_lab.data.module import PictureData
+from alexnet_lab.data.module import ImageData
 from alexnet_lab.data.store import Store
 from alexnet_lab.runs.config_snapshot import CONFIG_FILE, configuration_of
 from alexnet_lab.weights.run_folder import load_run
@@ -43,7 +43,7 @@ class Member:
 def load_members(
     folders: Sequence[Path], checkpoint: str, moved: Mapping[str, str], devices: int = 1
 ) -> tuple[list[Member], Store]:
-    """The networks of these run folders and the pictures that all of them were validated on.
+    """The networks of these run folders and the images that all of them were validated on.
 
     checkpoint: "best" or "last". moved: data.root and data.store_root, where they are no longer those of the runs.
     With moved, these may be other images than the runs were trained on; their classes are matched by name.
@@ -59,14 +59,14 @@ def load_members(
         if members and run.data == members[-1].data:
             stores.append(stores[-1])
         else:
-            pictures = PictureData(run)
-            pictures.prepare_data()
-            stores.append(pictures.store)
+            images = ImageData(run)
+            images.prepare_data()
+            stores.append(images.store)
         classes = len(stores[-1].class_names)
         if trained.num_classes != classes:
-            raise UserError(f"run={folder}: tells {trained.num_classes} classes apart, the pictures have {classes}")
+            raise UserError(f"run={folder}: tells {trained.num_classes} classes apart, the images have {classes}")
         if stores[-1].identity != stores[0].identity:
-            raise UserError(f"run={folder}: was validated on other pictures than run={folders[0]}; evaluate it alone")
+            raise UserError(f"run={folder}: was validated on other images than run={folders[0]}; evaluate it alone")
         members.append(_member(folder, trained, run, stores[-1], bool(moved)))
     return members, stores[0]
 

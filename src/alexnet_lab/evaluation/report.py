@@ -15,7 +15,7 @@ from rich.text import Text
 
 from alexnet_lab.core.files import write_bytes, write_json, write_text
 from alexnet_lab.evaluation.counts import Counts, standard_error
-from alexnet_lab.tracking.pictures import confusion_matrix
+from alexnet_lab.tracking.images import confusion_matrix
 
 SCHEMA_VERSION = 1
 
@@ -23,11 +23,11 @@ SCHEMA_VERSION = 1
 def facts(counts: Counts) -> dict[str, Any]:
     """Errors as fractions in [0, 1] with their standard errors."""
     return {
-        "pictures": counts.pictures,
+        "images": counts.images,
         "top1_error": counts.top1_error,
-        "top1_standard_error": standard_error(counts.top1_error, counts.pictures),
+        "top1_standard_error": standard_error(counts.top1_error, counts.images),
         "top5_error": counts.top5_error,
-        "top5_standard_error": standard_error(counts.top5_error, counts.pictures),
+        "top5_standard_error": standard_error(counts.top5_error, counts.images),
     }
 
 
@@ -42,12 +42,12 @@ def write(
     (folder / "evaluation.json").unlink(missing_ok=True)
     answer = counts[-1]
     confusion = answer.confusion.numpy()
-    pictures, right = confusion.sum(1), confusion.diagonal()
+    images, right = confusion.sum(1), confusion.diagonal()
     rows = [
         [name, n, f"{1 - r / n:.6f}" if n else "", f"{1 - t / n:.6f}" if n else ""]
-        for name, n, r, t in zip(names, pictures.tolist(), right.tolist(), answer.top5.tolist(), strict=True)
+        for name, n, r, t in zip(names, images.tolist(), right.tolist(), answer.top5.tolist(), strict=True)
     ]
-    write_text(folder / "per_class.csv", _csv([["class", "pictures", "top1_error", "top5_error"], *rows]))
+    write_text(folder / "per_class.csv", _csv([["class", "images", "top1_error", "top5_error"], *rows]))
     write_text(
         folder / "confusion.csv",
         _csv([["true class", *names], *([name, *row] for name, row in zip(names, confusion.tolist(), strict=True))]),
@@ -65,18 +65,18 @@ def write(
 
 def show(counts: Sequence[Counts], runs: Sequence[Path], views: str, checkpoint: str) -> None:
     """A table of errors in per cent, each with its standard error."""
-    table = Table(title=f"{counts[-1].pictures} validation pictures, {views}, {checkpoint} checkpoint")
+    table = Table(title=f"{counts[-1].images} validation images, {views}, {checkpoint} checkpoint")
     table.add_column("run", overflow="fold")
     table.add_column("top-1 error, %", justify="right", no_wrap=True)
     table.add_column("top-5 error, %", justify="right", no_wrap=True)
     labels = [*map(str, runs), *([f"all {len(runs)}, softmax averaged"] if len(runs) > 1 else [])]
     for label, each in zip(labels, counts, strict=False):
-        table.add_row(Text(label), _percent(each.top1_error, each.pictures), _percent(each.top5_error, each.pictures))
+        table.add_row(Text(label), _percent(each.top1_error, each.images), _percent(each.top5_error, each.images))
     Console().print(table)
 
 
-def _percent(error: float, pictures: int) -> str:
-    return f"{100 * error:.2f} ± {100 * standard_error(error, pictures):.2f}"
+def _percent(error: float, images: int) -> str:
+    return f"{100 * error:.2f} ± {100 * standard_error(error, images):.2f}"
 
 
 def _csv(rows: list[list[Any]]) -> str:

@@ -1,4 +1,4 @@
-"""The parts of a stored picture that a network is asked about (sections 4.1 and 6 of the paper)."""
+"""The parts of a stored image that a network is asked about (sections 4.1 and 6 of the paper)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class View(NamedTuple):
 
 
 def places(views: str, side: int, crop: int) -> list[View]:
-    """The views of pictures of `side` pixels: the centre, or four corners and the centre, each mirrored too."""
+    """The views of images of `side` pixels: the centre, or four corners and the centre, each mirrored too."""
     last, centre = side - crop, (side - crop) // 2
     if views == "centre":
         return [View(centre, centre, False)]
@@ -26,7 +26,7 @@ def places(views: str, side: int, crop: int) -> list[View]:
 
 
 def take(images: Tensor, mean: Tensor, crop: int, view: View) -> Tensor:
-    """uint8 (N, H, H, 3) minus the mean picture (H, H, 3), as float32 (N, 3, crop, crop) in channels_last layout."""
+    """uint8 (N, H, H, 3) minus the mean image (H, H, 3), as float32 (N, 3, crop, crop) in channels_last layout."""
     rows, columns = slice(view.top, view.top + crop), slice(view.left, view.left + crop)
     seen = images[:, rows, columns].float() - mean[rows, columns]
     return (seen.flip(2) if view.mirrored else seen).permute(0, 3, 1, 2)

@@ -76,7 +76,7 @@ class TowerLinear(nn.Module):
 class DropoutScaledAtTest(nn.Module):
     """Dropout as section 4.2 has it: in training each number is kept or 0, in evaluation all are times 1 - p.
 
-    nn.Dropout divides by 1 - p in training instead. A network says the same of pictures with either, once the next
+    nn.Dropout divides by 1 - p in training instead. A network says the same of images with either, once the next
     layer's weights are multiplied by 1 - p, but it does not learn the same: from the same initial weights, what
     nn.Dropout passes on in training is 1 / (1 - p) times as large.
     """

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from alexnet_lab.networks.local_response_norm_shared import compute_dtype
 
-# Elements that a thread takes at a time, but one picture at least: intermediate results then stay in its cache.
+# Elements that a thread takes at a time, but one image at least: intermediate results then stay in its cache.
 ELEMENTS_AT_A_TIME = 131072
 
 
@@ -81,9 +81,9 @@ class _SpatialNormFunction(torch.autograd.Function):
 
 
 def _parts(x: Tensor) -> tuple[Tensor, ...]:
-    """A few pictures at a time on a CPU, all of them on a GPU."""
-    pictures = max(1, ELEMENTS_AT_A_TIME * torch.get_num_threads() // x[0].numel())
-    return x.split(pictures if x.device.type == "cpu" else len(x))
+    """A few images at a time on a CPU, all of them on a GPU."""
+    images = max(1, ELEMENTS_AT_A_TIME * torch.get_num_threads() // x[0].numel())
+    return x.split(images if x.device.type == "cpu" else len(x))
 
 
 def _mean(x: Tensor, size: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""The table as a picture: each row's difference from the base with its interval, and the paper's beside it."""
+"""The table as an image: each row's difference from the base with its interval, and the paper's beside it."""
 
 from __future__ import annotations
 

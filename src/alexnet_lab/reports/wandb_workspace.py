@@ -155,5 +155,5 @@ def system(title: str, *metrics: str) -> wr.LinePlot:
 
 
 def media(title: str, key: str) -> wr.MediaBrowser:
-    """Pictures side by side, a column a run, with a slider over the steps."""
+    """Images side by side, a column a run, with a slider over the steps."""
     return wr.MediaBrowser(title=title, media_keys=[key], mode="gallery", gallery_axis="run", num_columns=3)

@@ -1,4 +1,4 @@
-"""Collects what the network says of the validation pictures, now and then, for the tracker to draw."""
+"""Collects what the network says of the validation images, now and then, for the tracker to draw."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
-from alexnet_lab.tracking.pictures import Predictions
+from alexnet_lab.tracking.images import Predictions
 
 log = logging.getLogger(__name__)
 
@@ -22,11 +22,11 @@ Show = Callable[[int, Predictions], None]
 
 
 def is_due(epoch: int, last: int) -> bool:
-    """After epochs 1, 2, 4, 8, ... and the last: early ones change most, and long runs make few pictures."""
+    """After epochs 1, 2, 4, 8, ... and the last: early ones change most, and long runs make few images."""
     return epoch & (epoch - 1) == 0 or epoch == last
 
 
-class PredictionPictures(Callback):
+class PredictionImages(Callback):
     """What kernels, confusion matrix, top-5 panels and mistakes are drawn from, for show(step, it) on rank zero.
 
     The matrix counts the whole validation set; panels and mistakes are of rank zero's share. Drawing them takes
@@ -82,7 +82,7 @@ class PredictionPictures(Callback):
         try:
             images = data.store.images("val")[samples[shown]]
         except (OSError, ValueError) as error:  # such as a disk that is gone
-            log.warning("there are no pictures for the tracker (%s)", error)
+            log.warning("there are no images for the tracker (%s)", error)
             return
         kernels, towers = _conv1(pl_module)
         predictions = Predictions(
@@ -101,13 +101,13 @@ class PredictionPictures(Callback):
 
 
 def spread_over_classes(labels: np.ndarray) -> np.ndarray:
-    """Places of a few pictures of classes as different as there are, the same after every epoch."""
+    """Places of a few images of classes as different as there are, the same after every epoch."""
     by_class = np.argsort(labels, kind="stable")
     return by_class[np.unique(np.linspace(0, len(by_class) - 1, PANELS).round().astype(int))]
 
 
 def surest_mistakes(labels: np.ndarray, classes: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Places of the misclassified pictures with the most probable wrong classes, surest first."""
+    """Places of the misclassified images with the most probable wrong classes, surest first."""
     wrong = np.flatnonzero(classes[:, 0] != labels)
     return wrong[np.argsort(-probabilities[wrong, 0], kind="stable")][:MISTAKES]
 

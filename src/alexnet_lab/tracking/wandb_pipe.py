@@ -22,7 +22,7 @@ import numpy as np
 
 from alexnet_lab.core.log_file import ON_SCREEN
 from alexnet_lab.core.paths import SOURCE
-from alexnet_lab.tracking.pictures import Predictions
+from alexnet_lab.tracking.images import Predictions
 
 log = logging.getLogger(__name__)
 

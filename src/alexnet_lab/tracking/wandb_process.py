@@ -3,7 +3,7 @@
 It is a process of its own so that nothing of W&B can hold up or end a training run: the run writes lines and
 goes on, whether they are read or not. Its working folder is the run's, so that every path it names is relative.
 
-Standard input: a JSON object a line, {"do": "start" | "row" | "pictures" | "summary" | "artifact" | "finish", ...}.
+Standard input: a JSON object a line, {"do": "start" | "row" | "images" | "summary" | "artifact" | "finish", ...}.
 Standard output: a JSON object a line, {"say": text, "level": "info" | "warning"}, the first of them with "used":
 whether W&B is, {"stop": true} when somebody stops
 the run on W&B, and at last {"done": true}.
@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from alexnet_lab.tracking import pictures, wandb_access
+from alexnet_lab.tracking import images, wandb_access
 from alexnet_lab.tracking.wandb_pipe import unpacked
 
 INIT_SECONDS = 10.0  # for the server to make the run, before it goes on offline
@@ -90,13 +90,13 @@ def speak(lines: TextIO, say: Callable[..., None]) -> None:
         message = json.loads(line)
         if message["do"] == "row":
             run.log(message["values"], step=message["step"])
-        elif message["do"] == "pictures":
+        elif message["do"] == "images":
             try:
-                drawn = pictures.draw(unpacked(message))
+                drawn = images.draw(unpacked(message))
             except (OSError, ValueError) as error:  # such as letters that the font cannot draw
-                say(say=f"W&B: there are no pictures after step {message['step']} ({_short(error)})", level="warning")
+                say(say=f"W&B: there are no images after step {message['step']} ({_short(error)})", level="warning")
             else:
-                run.log({picture.name: _image(picture) for picture in drawn}, step=message["step"])
+                run.log({image.name: _image(image) for image in drawn}, step=message["step"])
         elif message["do"] == "summary":
             summary = message["values"]
             run.summary.update(summary)
@@ -178,12 +178,12 @@ def finish(run: Any, exit_code: int, access: wandb_access.Access, say: Callable[
             file.with_name(file.name + ".synced").touch()
 
 
-def _image(picture: pictures.Picture) -> Any:
+def _image(image: images.Drawing) -> Any:
     import wandb
     from PIL import Image
 
-    kind = "jpg" if picture.of_photographs else "png"
-    return wandb.Image(Image.open(io.BytesIO(picture.png)), caption=picture.caption, file_type=kind)
+    kind = "jpg" if image.of_photographs else "png"
+    return wandb.Image(Image.open(io.BytesIO(image.png)), caption=image.caption, file_type=kind)
 
 
 def _short(error: BaseException) -> str:

@@ -16,8 +16,8 @@ from alexnet_lab.config.options import RunConfig
 from alexnet_lab.core.epochs import epochs_between, steps_an_epoch
 from alexnet_lab.core.errors import EXIT_USER_ERROR, PREEMPTED_EXIT_CODE, Preempted, UserError
 from alexnet_lab.runs.metrics import best_and_final_errors
-from alexnet_lab.tracking.pictures import Predictions
-from alexnet_lab.tracking.predictions import PredictionPictures
+from alexnet_lab.tracking.images import Predictions
+from alexnet_lab.tracking.predictions import PredictionImages
 from alexnet_lab.tracking.run_identity import description, of_an_agent, run_id
 from alexnet_lab.tracking.tracker import Tracker
 from alexnet_lab.tracking.wandb_pipe import WandbPipe, packed
@@ -41,7 +41,7 @@ class WandbTracker(Tracker):
     def __init__(self, run: RunConfig, folder: Path, stop: Callable[[str], None]) -> None:
         super().__init__()
         self.run, self.folder, self.stop = run, folder, stop
-        self.callbacks = [_Start(self), PredictionPictures(self.pictures)]
+        self.callbacks = [_Start(self), PredictionImages(self.images)]
         self._pipe: WandbPipe | None = None
         self._steps_an_epoch = self._steps_a_validation = 1
         self._last_step: dict[str, float] = {}  # the row of an epoch's last step, until its validation is over
@@ -75,10 +75,10 @@ class WandbTracker(Tracker):
         self._tell_last_step(step)
         self._tell(do="row", step=step, values=told)
 
-    def pictures(self, step: int, predictions: Predictions) -> None:
+    def images(self, step: int, predictions: Predictions) -> None:
         """Have what the network says after this step drawn and shown."""
         self._tell_last_step(step)
-        self._tell(do="pictures", step=step, **packed(predictions))
+        self._tell(do="images", step=step, **packed(predictions))
 
     def _tell_last_step(self, step: int) -> None:
         if self._last_step:

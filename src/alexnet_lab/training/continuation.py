@@ -1,7 +1,7 @@
 """When a run saves, when it stops, and how Lightning takes up its place again.
 
 A place is (epoch, batches): how many batches of which epoch are done. With all of them done, validation is due.
-Nothing else about order or chance has to be kept: pictures, their variation and dropout are functions of the seed
+Nothing else about order or chance has to be kept: images, their variation and dropout are functions of the seed
 and the place.
 """
 

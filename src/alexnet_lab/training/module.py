@@ -28,7 +28,7 @@ class Classifier(lightning.LightningModule):
 
     Logs per epoch, over all devices: train_loss, train_top1_error, val_loss, val_top1_error and
     val_top5_error; errors are fractions in [0, 1]. Validation is in float32 in any precision of training, and counts
-    each image exactly once. A mixture's training error counts the label of the picture that lies in its place.
+    each image exactly once. A mixture's training error counts the label of the image that lies in its place.
     """
 
     def __init__(

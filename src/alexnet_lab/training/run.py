@@ -19,7 +19,7 @@ from alexnet_lab.core.log_file import ON_SCREEN, to_log_file
 from alexnet_lab.core.memory import keep_freed_memory
 from alexnet_lab.core.paths import as_called
 from alexnet_lab.data.images_at_hand import at_hand, facts
-from alexnet_lab.data.module import PictureData
+from alexnet_lab.data.module import ImageData
 from alexnet_lab.networks.build import build_network
 from alexnet_lab.runs.config_snapshot import CONFIG_FILE, VERSION, configuration, first_difference, migrated, to_yaml
 from alexnet_lab.runs.lock import is_rank_zero
@@ -106,7 +106,7 @@ def _train(
     keep_freed_memory()
     torch.set_flush_denormal(True)  # numbers below 1e-38 help nobody and make some processors many times slower
     lightning.seed_everything(run.seed, verbose=False)
-    data = PictureData(run)
+    data = ImageData(run)
     data.prepare_data()  # so that the number of classes is known before the network is built
     images = facts(data.store)
     if continues:
@@ -164,7 +164,7 @@ def shown(folder: Path) -> Path:
     return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
 
-def _say_what_begins(run: RunConfig, folder: Path, data: PictureData, network: nn.Module) -> None:
+def _say_what_begins(run: RunConfig, folder: Path, data: ImageData, network: nn.Module) -> None:
     """What is trained on what, and where it goes."""
     log.info("network:\n%s", network)
     parameters = sum(parameter.numel() for parameter in network.parameters())

@@ -53,7 +53,7 @@ class RunRecord(Callback):
 
     @property
     def images_per_second(self) -> float:
-        """Training pictures per second over all devices, validation and start-up not counted."""
+        """Training images per second over all devices, validation and start-up not counted."""
         return self.images / self.training_seconds if self.training_seconds else 0.0
 
     @property

@@ -5,7 +5,7 @@ Where Caffe's numbers lie otherwise than ours:
 - Two towers are groups of a convolution: kernels of the first group come first, as here.
 - fc6 sees the maps flattened map by map, then row by row: torch.flatten's order, so nothing moves.
 - Its LRN divides alpha by the window's size, as here, and has k = 1.
-- Its input is raw pixels minus the mean picture of ILSVRC-2012, which lies in another file and is smooth; the
+- Its input is raw pixels minus the mean image of ILSVRC-2012, which lies in another file and is smooth; the
   mean of each of its channels is used here, as in Caffe's own example of classification.
 
 Source: caffe.proto, messages NetParameter, LayerParameter, V1LayerParameter, BlobProto.

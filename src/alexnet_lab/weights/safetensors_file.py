@@ -17,7 +17,7 @@ import torch
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.weights.file_kind import check_file
 from alexnet_lab.weights.trained_network import (
-    LARGEST_PICTURE,
+    LARGEST_IMAGE,
     TrainedNetwork,
     assemble,
     checked_model,
@@ -82,6 +82,6 @@ def _check_header(path: Path) -> None:
 def _checked_mean(mean: torch.Tensor, path: Path) -> torch.Tensor:
     shape = tuple(mean.shape)
     side = shape[0] if shape else 0
-    if shape != (3,) and (shape != (side, side, 3) or not 1 <= side <= LARGEST_PICTURE):
+    if shape != (3,) and (shape != (side, side, 3) or not 1 <= side <= LARGEST_IMAGE):
         raise UserError(f"{path}: {PIXEL_MEAN} is {' x '.join(map(str, shape))}, not 3 or S x S x 3")
     return checked_tensor(mean, PIXEL_MEAN, path)

@@ -19,7 +19,7 @@ from alexnet_lab.config.options import DataConfig, ModelConfig, RunConfig
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.networks.build import build_network
 
-LARGEST_PICTURE = 1024  # side in pixels, the upper end of data.image_size
+LARGEST_IMAGE = 1024  # side in pixels, the upper end of data.image_size
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class TrainedNetwork:
     """A network in evaluation mode: float32 (N, 3, input_size, input_size) to logits (N, num_classes).
 
     Its input is RGB pixels on the scale of 0..255 minus pixel_mean: float32 (3,), a value a channel, or
-    (S, S, 3), a picture of which the network sees the centre; None where it is not known.
+    (S, S, 3), an image of which the network sees the centre; None where it is not known.
     """
 
     network: nn.Module
@@ -135,8 +135,8 @@ def checked_model(values: Any, file: Path) -> ModelConfig:
         raise UserError(f"{file}: its model configuration is not one of this version ({reason:.120})") from None
     assert isinstance(model, ModelConfig)
     try:
-        # The pictures are as large as the network asks: weights are used with others than they were trained on.
-        side = max(16, min(model.input_size, LARGEST_PICTURE))
+        # The images are as large as the network asks: weights are used with others than they were trained on.
+        side = max(16, min(model.input_size, LARGEST_IMAGE))
         check(RunConfig(model=model, data=DataConfig(image_size=side)))
     except UserError as error:
         raise UserError(f"{file}: {error}") from None

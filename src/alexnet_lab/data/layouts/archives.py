@@ -1,6 +1,6 @@
 """ImageNet 2012 as it is published: a tar of tars to train on, a flat tar to validate on, and the development kit.
 
-Nothing is extracted: the pictures are read where they lie. A member's name is text, never a path.
+Nothing is extracted: the images are read where they lie. A member's name is text, never a path.
 """
 
 from __future__ import annotations
@@ -48,22 +48,22 @@ class ArchivesLayout:
         labels: list[int] = []
         places: list[TarPlace] = []
         for wnid, (archive, first, size) in zip(archived, inner, strict=True):
-            for name, picture, length in sorted(
+            for name, image, length in sorted(
                 _members(self.root / TRAIN, passed_over, is_meant_as_image, archive, first, size)
             ):
                 names.append(f"{TRAIN}/{archive}/{name}")
                 labels.append(numbers[wnid])
-                places.append(TarPlace(str(self.root / TRAIN), picture, length))
+                places.append(TarPlace(str(self.root / TRAIN), image, length))
         train = Split(names, np.array(labels, dtype=np.int64), places)
         rows = sorted((numbers[wnid], *member) for wnid, member in zip(wnids, val, strict=True))
-        pictures = Split(
+        images = Split(
             [f"{VAL}/{name}" for _, name, _, _ in rows],
             np.array([label for label, *_ in rows], dtype=np.int64),
             [TarPlace(str(self.root / VAL), first, size) for _, _, first, size in rows],
         )
         count_outside(self.root, [], passed_over)
         words = {name: devkit.words.get(name, name) for name in class_names}
-        return Listing(class_names, train, pictures, words, passed_over.line(self.root))
+        return Listing(class_names, train, images, words, passed_over.line(self.root))
 
     def contents(self) -> Contents:
         return contents_of_files(self.root, [self.root / TRAIN, self.root / VAL], devkit_files(self.root))

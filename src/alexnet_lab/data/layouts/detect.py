@@ -50,7 +50,7 @@ def detect(root: Path) -> str:
 
 
 def _is_flat(folder: Path) -> bool:
-    """Whether ImageNet's validation pictures lie in the folder itself."""
+    """Whether ImageNet's validation images lie in the folder itself."""
     if not folder.is_dir():
         return False
     with os.scandir(folder) as entries:

@@ -1,4 +1,4 @@
-"""The development kit of ILSVRC-2012: which class a number means, and the validation pictures' numbers."""
+"""The development kit of ILSVRC-2012: which class a number means, and the validation images' numbers."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Devkit:
 
     wnids: dict[int, str]  # by number
     words: dict[str, str]  # by wnid
-    ground_truth: list[int]  # number i is that of the i-th validation picture in the order of names
+    ground_truth: list[int]  # number i is that of the i-th validation image in the order of names
 
     def validation_wnids(self, names: list[str]) -> list[str]:
-        """The class of each validation picture, given their sorted names; raises UserError where they are too few."""
+        """The class of each validation image, given their sorted names; raises UserError where they are too few."""
         if len(names) != len(self.ground_truth):
             raise UserError(
-                f"{len(names)} validation pictures and {len(self.ground_truth)} lines in {GROUND_TRUTH}: "
-                "some pictures are missing, or the kit is another one"
+                f"{len(names)} validation images and {len(self.ground_truth)} lines in {GROUND_TRUTH}: "
+                "some images are missing, or the kit is another one"
             )
         return [self.wnids[number] for number in self.ground_truth]
 
@@ -49,7 +49,7 @@ def read_devkit(root: Path) -> Devkit:
     """Read the kit that lies in a folder. Raises UserError where there is none, or it is damaged."""
     files = devkit_files(root)
     if not files:
-        raise UserError(f"{root}: lacks {ARCHIVE}, which says to which classes the validation pictures belong")
+        raise UserError(f"{root}: lacks {ARCHIVE}, which says to which classes the validation images belong")
     try:
         read = _from_archive(files[0]) if files[0].name == ARCHIVE else lambda name: _named(files, name).read_bytes()
         wnids, words = _classes(read(META))

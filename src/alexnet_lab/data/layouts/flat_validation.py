@@ -1,4 +1,4 @@
-"""Training pictures in a folder a class, validation pictures all in one folder, with a list of their classes.
+"""Training images in a folder a class, validation images all in one folder, with a list of their classes.
 
 So lie ImageNet's extracted archives, Kaggle's CLS-LOC tree and Tiny ImageNet.
 """
@@ -19,7 +19,7 @@ from alexnet_lab.data.layouts.tree import class_folder_split, class_folders, ima
 from alexnet_lab.data.listing import Listing, Split
 from alexnet_lab.data.places import FilePlace
 
-# From the sorted names of the validation pictures to their classes, and all classes in words.
+# From the sorted names of the validation images to their classes, and all classes in words.
 Classes = Callable[[list[str]], tuple[list[str], dict[str, str]]]
 
 KAGGLE_FOLDERS = ("ILSVRC/Data/CLS-LOC", "Data/CLS-LOC")
@@ -28,7 +28,7 @@ TINY_LIST, TINY_WORDS = "val_annotations.txt", "words.txt"
 
 
 class FlatValidationLayout:
-    """train/<class>/** and val/*; `classes` says to which class a validation picture belongs, out of `label_files`."""
+    """train/<class>/** and val/*; `classes` says to which class a validation image belongs, out of `label_files`."""
 
     def __init__(self, root: Path, train: Path, val: Path, classes: Classes, label_files: list[Path]) -> None:
         self.root, self._train, self._val = root, train, val

@@ -24,7 +24,7 @@ _WNID = re.compile(r"n\d{8}")
 
 
 class ParquetLayout:
-    """train-*.parquet and validation-*.parquet, in the folder or in data/. Pictures keep the order of the rows."""
+    """train-*.parquet and validation-*.parquet, in the folder or in data/. Images keep the order of the rows."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -154,7 +154,7 @@ def _class_names(schema: Any) -> list[str]:
 
 
 def _wnids(train: Split, count: int) -> list[str]:
-    """The WordNet number of each label, where every picture's path holds one and they agree; otherwise empty."""
+    """The WordNet number of each label, where every image's path holds one and they agree; otherwise empty."""
     found: dict[int, str] = {}
     for name, label in zip(train.names, train.labels.tolist(), strict=True):
         match = _WNID.search(name.partition("/")[2])

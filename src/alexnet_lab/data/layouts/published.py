@@ -8,7 +8,7 @@ from alexnet_lab.data.fetch import extract, fetch
 from alexnet_lab.data.layouts.detect import detect, find_layout
 from alexnet_lab.data.listing import Layout
 
-# Published archives and their top folders, by collection; of pictures at several sizes, the shorter side's in pixels.
+# Published archives and their top folders, by collection; of images at several sizes, the shorter side's in pixels.
 EDITIONS: dict[str, tuple[tuple[int, str, str], ...]] = {
     name: (
         (160, f"{name}2-160", f"{name}2-160.tgz"),

@@ -1,4 +1,4 @@
-"""A hundred small pictures, and the paper's variation of them."""
+"""A hundred small images, and the paper's variation of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from alexnet_lab.data.augmentation import Augmentation
-from alexnet_lab.data.reader import Batch, PictureReader
+from alexnet_lab.data.reader import Batch, ImageReader
 from alexnet_lab.data.variation import Variation, color_axes
 
 SIDE, CROP = 40, 33
@@ -37,7 +37,7 @@ def augmentation(crop: int = CROP) -> Augmentation:
 
 def read(samples: np.ndarray, epoch: int = 0, images: object = IMAGES, **knobs: object) -> Batch:
     """A batch as a loader gives it."""
-    return PictureReader(images, LABELS, variation(**knobs)).read(samples, epoch)
+    return ImageReader(images, LABELS, variation(**knobs)).read(samples, epoch)
 
 
 def views(samples: np.ndarray, epoch: int = 0, images: object = IMAGES, **knobs: object) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Pictures of every kind become squares of RGB pixels, or a reason in one line."""
+"""Images of every kind become squares of RGB pixels, or a reason in one line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alexnet_lab.data.picture import UnreadablePicture, read_square, square
+from alexnet_lab.data.image import UnreadableImage, read_square, square
 
 RED, GREY, WHITE = (200, 30, 40), (90, 90, 90), (255, 255, 255)
 
@@ -36,7 +36,7 @@ RED, GREY, WHITE = (200, 30, 40), (90, 90, 90), (255, 255, 255)
 def test_every_mode_becomes_rgb(
     tmp_path: Path, mode: str, colour: int | tuple[int, ...], suffix: str, expected: tuple[int, ...]
 ) -> None:
-    file = tmp_path / f"picture.{suffix}"
+    file = tmp_path / f"image.{suffix}"
     Image.new(mode, (50, 37), colour).save(file)
     image = read_square(file, 24)
     assert image.shape == (24, 24, 3)
@@ -53,12 +53,12 @@ def test_palettes_with_and_without_transparency(tmp_path: Path) -> None:
     assert read_square(tmp_path / "transparent.png", 16)[8, 8].tolist() == list(WHITE)
 
 
-def test_pictures_are_turned_upright(tmp_path: Path) -> None:
-    picture = Image.new("RGB", (40, 40), WHITE)
-    picture.paste(RED, (0, 0, 40, 20))  # the upper half
+def test_images_are_turned_upright(tmp_path: Path) -> None:
+    image = Image.new("RGB", (40, 40), WHITE)
+    image.paste(RED, (0, 0, 40, 20))  # the upper half
     exif = Image.Exif()
     exif[0x0112] = 6  # stored turned by 90 degrees: its left side is up
-    picture.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
+    image.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
     upright = read_square(tmp_path / "turned.png", 20)
     assert upright[3, 10].tolist() == list(RED)
     assert upright[16, 10].tolist() == list(WHITE)
@@ -68,10 +68,10 @@ def test_pictures_are_turned_upright(tmp_path: Path) -> None:
 def test_the_middle_square_is_kept(tmp_path: Path, size: tuple[int, int]) -> None:
     width, height = size
     side = min(size)
-    picture = Image.new("RGB", size, RED)
+    drawn = Image.new("RGB", size, RED)
     left, top = (width - side) // 2, (height - side) // 2
-    picture.paste(GREY, (left, top, left + side, top + side))
-    picture.save(tmp_path / "long.png")
+    drawn.paste(GREY, (left, top, left + side, top + side))
+    drawn.save(tmp_path / "long.png")
     image = read_square(tmp_path / "long.png", 32)
     assert np.all(image[2:-2, 2:-2] == GREY)
 
@@ -106,7 +106,7 @@ def test_a_square_is_what_pillow_makes_in_one_step() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (3, 2)])
-def test_tiny_pictures_are_enlarged(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_tiny_images_are_enlarged(tmp_path: Path, size: tuple[int, int]) -> None:
     Image.new("RGB", size, RED).save(tmp_path / "tiny.png")
     assert np.all(read_square(tmp_path / "tiny.png", 32) == RED)
 
@@ -119,18 +119,18 @@ def test_large_jpegs_lose_nothing_by_being_decoded_small(tmp_path: Path) -> None
     assert np.abs(read_square(tmp_path / "waves.jpg", 64).astype(int) - np.asarray(whole)).max() <= 4
 
 
-@pytest.mark.parametrize("content", [b"", b"not a picture", b"\xff\xd8\xff\xe0 cut"], ids=["empty", "text", "cut"])
-def test_what_is_no_picture_is_said_in_one_line(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"not an image", b"\xff\xd8\xff\xe0 cut"], ids=["empty", "text", "cut"])
+def test_what_is_no_image_is_said_in_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "odd.jpg").write_bytes(content)
-    with pytest.raises(UnreadablePicture) as error:
+    with pytest.raises(UnreadableImage) as error:
         read_square(tmp_path / "odd.jpg", 16)
     assert str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_a_file_s_name_does_not_matter(tmp_path: Path) -> None:
-    Image.new("RGB", (30, 30), RED).save(tmp_path / "picture.JPEG", "png")
-    assert np.all(read_square(tmp_path / "picture.JPEG", 16) == RED)
+    Image.new("RGB", (30, 30), RED).save(tmp_path / "image.JPEG", "png")
+    assert np.all(read_square(tmp_path / "image.JPEG", 16) == RED)
 
 
 def test_of_an_animation_the_first_frame_is_taken(tmp_path: Path) -> None:
@@ -142,29 +142,29 @@ def test_of_an_animation_the_first_frame_is_taken(tmp_path: Path) -> None:
 def test_decompression_bombs_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
     Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
     assert (tmp_path / "bomb.png").stat().st_size < 100_000
-    with pytest.raises(UnreadablePicture, match="decompression bomb"):
+    with pytest.raises(UnreadableImage, match="decompression bomb"):
         read_square(tmp_path / "bomb.png", 16)
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "png", "gif", "webp", "tiff", "bmp"])
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.9])
-def test_truncated_pictures_are_refused(tmp_path: Path, kind: str, share: float) -> None:
+def test_truncated_images_are_refused(tmp_path: Path, kind: str, share: float) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "whole", kind)
     content = (tmp_path / "whole").read_bytes()
     assert read_square(content, 16).shape == (16, 16, 3)
-    with pytest.raises(UnreadablePicture):
+    with pytest.raises(UnreadableImage):
         read_square(content[: int(share * len(content))], 16)
 
 
-def test_postscript_is_no_picture(tmp_path: Path) -> None:
+def test_postscript_is_no_image(tmp_path: Path) -> None:
     """Pillow would start another program to draw it."""
     Image.new("RGB", (30, 30), RED).save(tmp_path / "drawing.jpg", "eps")
-    with pytest.raises(UnreadablePicture, match="no picture in a format that is read"):
+    with pytest.raises(UnreadableImage, match="no image in a format that is read"):
         read_square(tmp_path / "drawing.jpg", 16)
 
 
 @pytest.mark.filterwarnings("ignore")  # Pillow's, of the damage
-def test_damaged_exif_data_do_not_cost_the_picture(tmp_path: Path) -> None:
+def test_damaged_exif_data_do_not_cost_the_image(tmp_path: Path) -> None:
     Image.new("RGB", (30, 30), RED).save(tmp_path / "odd.jpg", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
     assert np.abs(read_square(tmp_path / "odd.jpg", 16).astype(int) - RED).max() <= 3

@@ -1,4 +1,4 @@
-"""The README's picture of the embedded data: docs/fractals.png. Run by `make pictures`."""
+"""The README's image of the embedded data: docs/fractals.png. Run by `make figures`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CLASSES, EXAMPLES, ZOOM, GAP = 10, 10, 1, 3
 
 
 def main() -> None:
-    """A row a class, the first training pictures of each, on a light ground."""
+    """A row a class, the first training images of each, on a light ground."""
     settings = FractalSettings()
     images, labels = render_split(settings, "train", 0, settings.num_classes * EXAMPLES)
     side = settings.image_size * ZOOM

@@ -1,4 +1,4 @@
-"""A picture file of any mode and size as a square of RGB pixels."""
+"""An image file of any mode and size as a square of RGB pixels."""
 
 from __future__ import annotations
 
@@ -27,34 +27,34 @@ warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 TiffImagePlugin.READ_LIBTIFF = True
 
 
-class UnreadablePicture(Exception):  # noqa: N818
-    """A file that is not a whole picture; the message is the reason in one line."""
+class UnreadableImage(Exception):  # noqa: N818
+    """A file that is not a whole image; the message is the reason in one line."""
 
 
 def read_square(file: Path | bytes, side: int) -> NDArray[np.uint8]:
-    """The picture's middle as uint8 [side, side, 3], red, green, blue, from a file or its content.
+    """The image's middle as uint8 [side, side, 3], red, green, blue, from a file or its content.
 
     Turned upright by its EXIF orientation; the shorter side resized to `side` and the longer one cropped to its
     middle, see `square`. Transparent parts lie over white; palettes, greyscale and CMYK become RGB, of more than
     8 bits the upper 8 are kept, colour profiles are ignored; of an animation the first frame is taken. A kind of
     image whose pixels Pillow does not decode as they are is refused. JPEGs are decoded at a half, quarter or eighth
-    of their size where that still leaves twice the pixels that are needed. Raises UnreadablePicture.
+    of their size where that still leaves twice the pixels that are needed. Raises UnreadableImage.
     """
     try:
         content = file if isinstance(file, bytes) else file.read_bytes()
         with Image.open(BytesIO(content), formats=FORMATS) as image:
             image.draft(None, (2 * side, 2 * side))
             return square(_as_rgb(_upright(_loaded(image, content))), side)
-    except UnreadablePicture:
+    except UnreadableImage:
         raise
     except Exception as error:  # decoders of damaged files raise nearly anything
         if isinstance(error, Image.UnidentifiedImageError):
-            raise UnreadablePicture("is no picture in a format that is read" if content else "is empty") from error
-        raise UnreadablePicture(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
+            raise UnreadableImage("is no image in a format that is read" if content else "is empty") from error
+        raise UnreadableImage(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
 
 
 def square(image: Image.Image, side: int) -> NDArray[np.uint8]:
-    """The middle of an RGB picture as uint8 [side, side, 3], resized with antialiasing (bilinear).
+    """The middle of an RGB image as uint8 [side, side, 3], resized with antialiasing (bilinear).
 
     First each line, then each column: in one step the order, and with it the rounding, is up to Pillow's version.
     """
@@ -73,7 +73,7 @@ def outside(size: int, shorter: int, side: int) -> int:
 
 
 def is_turned(image: Image.Image) -> bool:
-    """Whether a picture's EXIF data say that it is not stored upright; damaged ones say nothing."""
+    """Whether an image's EXIF data say that it is not stored upright; damaged ones say nothing."""
     try:
         return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
     except Exception:  # as many kinds as there are damages
@@ -109,11 +109,11 @@ def _loaded(image: Image.Image, file: bytes) -> Image.Image:
     if image.format == "BMP":
         bits = int.from_bytes(file[24:26] if file[14] == 12 else file[28:30], "little")
         if image.mode in ("1", "L") and bits != (1 if image.mode == "1" else 8):
-            raise UnreadablePicture(f"a BMP of {bits} bits a pixel whose palette of greys Pillow takes for other bits")
+            raise UnreadableImage(f"a BMP of {bits} bits a pixel whose palette of greys Pillow takes for other bits")
     if image.format == "JPEG2000" and image.mode not in ("L", "I;16"):
         sizes = file.index(b"\xff\x4f\xff\x51") + 42  # of the channels in bits, less 1, each in 3 bytes
         if any(size & 0x7F > 7 for size in file[sizes : sizes + 3 * len(image.getbands()) : 3]):
-            raise UnreadablePicture("a JPEG 2000 in colours of more than 8 bits, whose white Pillow decodes as black")
+            raise UnreadableImage("a JPEG 2000 in colours of more than 8 bits, whose white Pillow decodes as black")
     image.load()
     if image.format == "TGA" and file[17] & 0x0F != 8:  # bits of transparency; Pillow takes any fourth byte for it
         return image.convert("RGB")
@@ -124,9 +124,9 @@ def _loaded_tiff(image: TiffImagePlugin.TiffImageFile) -> Image.Image:
     """16-bit greyscale whose white is 65535; the tags say where Pillow's is not."""
     tags = image.tag_v2
     if image.mode in ("I", "F") or set(tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))) != {1}:
-        raise UnreadablePicture("pixels of 32 bits, with a sign or in floating point, whose range is unknown")
+        raise UnreadableImage("pixels of 32 bits, with a sign or in floating point, whose range is unknown")
     if image.mode in ("LA", "La", "PA") and tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2:
-        raise UnreadablePicture("a TIFF whose transparency is in a plane of its own, which Pillow does not find there")
+        raise UnreadableImage("a TIFF whose transparency is in a plane of its own, which Pillow does not find there")
     image.load()
     if not image.mode.startswith("I;16"):
         return image
@@ -143,7 +143,7 @@ def _loaded_png(image: Image.Image, bits: int) -> Image.Image:
     image.load()
     transparent = image.info.get("transparency")
     if transparent is not None and image.mode == "RGB" and bits == 16:
-        raise UnreadablePicture("16-bit colours of which one is transparent: Pillow decodes only their upper 8 bits")
+        raise UnreadableImage("16-bit colours of which one is transparent: Pillow decodes only their upper 8 bits")
     if transparent is not None and image.mode == "L" and bits < 8:
         top = (1 << bits) - 1
         image.info["transparency"] = (transparent & top) * 255 // top
@@ -164,7 +164,7 @@ def _loaded_gif(image: GifImagePlugin.GifImageFile) -> Image.Image:
 def _as_rgb(image: Image.Image) -> Image.Image:
     """Any mode to RGB."""
     if image.mode == "F":
-        raise UnreadablePicture("pixels in floating point, whose range is unknown")
+        raise UnreadableImage("pixels in floating point, whose range is unknown")
     if image.mode.startswith("I"):  # 16 bits a pixel; Pillow's own conversion would clip them at 255
         values = np.asarray(image)
         transparent = image.info.get("transparency")

@@ -1,4 +1,4 @@
-"""2,000 damaged pictures: each is rejected with a reason or decodes as Pillow says, and none stops the preparation."""
+"""2,000 damaged images: each is rejected with a reason or decodes as Pillow says, and none stops the preparation."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from alexnet_lab.data.image_source import ImageSource
 from alexnet_lab.data.layouts.detect import find_layout
-from alexnet_lab.data.picture_source import PictureSource
 from alexnet_lab.data.prepare import prepare_store
 from alexnet_lab.data.store_checks import verify_store
 
@@ -52,14 +52,14 @@ def original(generator: random.Random) -> bytes:
     mode, kind, options = generator.choice(FORMATS)
     size = generator.randint(12, 31), generator.randint(12, 31)
     pixels = np.random.default_rng(generator.getrandbits(32)).integers(0, 256, (3, 3, 3), dtype=np.uint8)
-    picture = Image.fromarray(pixels).resize(size)
-    picture = (
-        Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 200)
+    image = Image.fromarray(pixels).resize(size)
+    image = (
+        Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 200)
         if mode == "I;16"
-        else picture.convert(mode)
+        else image.convert(mode)
     )
     stream = io.BytesIO()
-    picture.save(stream, kind, **options)
+    image.save(stream, kind, **options)
     return stream.getvalue()
 
 
@@ -80,7 +80,7 @@ def swapped(content: bytes, generator: random.Random) -> bytes:
 
 
 def forged(content: bytes, generator: random.Random) -> bytes:
-    """Another format's first bytes, or sizes that are not the picture's."""
+    """Another format's first bytes, or sizes that are not the image's."""
     if generator.random() < 0.4:
         magic = generator.choice(MAGIC)
         return magic + content[len(magic) :]
@@ -92,7 +92,7 @@ def forged(content: bytes, generator: random.Random) -> bytes:
 
 
 def by_pillow(content: bytes) -> np.ndarray | None:
-    """The picture as Pillow gives it, in plain steps; None where it does not."""
+    """The image as Pillow gives it, in plain steps; None where it does not."""
     try:
         image = Image.open(io.BytesIO(content))
         image.load()
@@ -122,7 +122,7 @@ def by_pillow(content: bytes) -> np.ndarray | None:
 
 
 @pytest.mark.filterwarnings("ignore")  # Pillow's, of the reference's reading
-def test_mutated_pictures(tmp_path: Path) -> None:
+def test_mutated_images(tmp_path: Path) -> None:
     generator = random.Random(2012)
     contents: dict[str, bytes] = {}
     for index in range(COUNT):
@@ -132,10 +132,10 @@ def test_mutated_pictures(tmp_path: Path) -> None:
         for name in ("a", "b"):
             contents[f"train/{name}/whole{index}.jpg"] = contents[f"val/{name}/{index}.jpg"] = original(generator)
     for name, content in contents.items():
-        (tmp_path / "pictures" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "pictures" / name).write_bytes(content)
-    root = tmp_path / "pictures"
-    source = PictureSource(lambda: find_layout(root), root, SIDE, seconds_a_picture=10)
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "images" / name).write_bytes(content)
+    root = tmp_path / "images"
+    source = ImageSource(lambda: find_layout(root), root, SIDE, seconds_a_image=10)
     store = prepare_store(tmp_path / "stores", source, max_bad=1.0)
     verify_store(store.path)
     with (store.path / "quarantine.csv").open(newline="", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""A collection of picture files, in whatever layout, as a source for prepare_store."""
+"""A collection of image files, in whatever layout, as a source for prepare_store."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from alexnet_lab.data.block import Block
 from alexnet_lab.data.decode_job import Job
-from alexnet_lab.data.decode_pool import SECONDS_A_PICTURE, DecodePool
+from alexnet_lab.data.decode_pool import SECONDS_A_IMAGE, DecodePool
 from alexnet_lab.data.listing import Layout, Listing, Split, check_filled, choose_classes, split_off, thin_out
 from alexnet_lab.data.places import ParquetPlace
 
-PICTURES_A_BLOCK = 32
+IMAGES_A_BLOCK = 32
 _ROWS_A_BLOCK = 128  # of a parquet file, whose row groups are read whole
 
 
@@ -28,15 +28,15 @@ class Selection:
 
     classes: tuple[str, ...] = ()  # none: all
     train_fraction: float = 1.0
-    val_fraction: float = 0.2  # of the training pictures, where the collection has no validation pictures
+    val_fraction: float = 0.2  # of the training images, where the collection has no validation images
     seed: int = 0  # of the two fractions
     layout: str = "auto"  # by what name the collection is to be read
 
 
-class PictureSource:
-    """Pictures of any size and mode that picture.read_square reads, decoded on all cores.
+class ImageSource:
+    """Images of any size and mode that image.read_square reads, decoded on all cores.
 
-    Unreadable pictures are left out and listed in the blocks.
+    Unreadable images are left out and listed in the blocks.
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class PictureSource:
         selection: Selection = Selection(),
         name: str = "",
         processes: int | None = None,
-        seconds_a_picture: float = SECONDS_A_PICTURE,
+        seconds_a_image: float = SECONDS_A_IMAGE,
         there: Callable[[], Layout | None] | None = None,
     ) -> None:
         """there: the layout without fetching anything, None where the collection may be deleted and is."""
         self._find_layout, self.root, self.image_size = find_layout, Path(root), image_size
         self._there = there or find_layout
-        self._selection, self._processes, self._seconds = selection, processes, seconds_a_picture
+        self._selection, self._processes, self._seconds = selection, processes, seconds_a_image
         self.name = name or re.sub(r"[^A-Za-z0-9_]+", "-", self.root.resolve().name).strip("-") or "folder"
 
     def check(self) -> None:
@@ -63,7 +63,7 @@ class PictureSource:
     def settings(self) -> dict[str, Any]:
         chosen, default = self._selection, Selection()
         settings: dict[str, Any] = {"root": str(self.root.resolve()), "image_size": self.image_size}
-        # What is as usual is left out, so that a collection with validation pictures of its own has one store.
+        # What is as usual is left out, so that a collection with validation images of its own has one store.
         for key in ("classes", "train_fraction", "val_fraction", "seed", "layout"):
             if getattr(chosen, key) != getattr(default, key):
                 value = getattr(chosen, key)
@@ -91,11 +91,11 @@ class PictureSource:
 
         def job(number: int) -> Job:
             split, begin, end = stretches[number]
-            pictures, rows = self._split(split), slice(begin, end)
+            images, rows = self._split(split), slice(begin, end)
             return Job(
-                list(pictures.names[rows]),
-                list(pictures.places[rows]),
-                pictures.labels[rows].tolist(),
+                list(images.names[rows]),
+                list(images.places[rows]),
+                images.labels[rows].tolist(),
                 self.image_size,
                 packing,
                 self._seconds,
@@ -106,11 +106,11 @@ class PictureSource:
                 yield split, block
 
     def _stretches(self, split: str, start: int) -> list[tuple[int, int]]:
-        """Where the blocks of a split begin and end, from picture `start` on."""
+        """Where the blocks of a split begin and end, from image `start` on."""
         ends = _block_ends(self._split(split)).tolist()
         begins = [0, *ends[:-1]]
         if start not in (*begins, *ends[-1:]):
-            raise ValueError(f"{split}: no block begins at picture {start}")
+            raise ValueError(f"{split}: no block begins at image {start}")
         return [(begin, end) for begin, end in zip(begins, ends, strict=True) if begin >= start]
 
     @cached_property
@@ -133,22 +133,20 @@ class PictureSource:
         return listing
 
     def _split(self, split: str) -> Split:
-        pictures = self._listing.train if split == "train" else self._listing.val
-        assert pictures is not None
-        return pictures
+        images = self._listing.train if split == "train" else self._listing.val
+        assert images is not None
+        return images
 
 
-def _block_ends(pictures: Split) -> NDArray[np.int64]:
-    """Where each block ends: after 32 pictures; of a parquet file, after 128 rows or with its row group."""
-    count = len(pictures.names)
-    if not count or not isinstance(pictures.places[0], ParquetPlace):
-        return (
-            np.append(np.arange(PICTURES_A_BLOCK, count, PICTURES_A_BLOCK), count) if count else np.zeros(0, np.int64)
-        )
+def _block_ends(images: Split) -> NDArray[np.int64]:
+    """Where each block ends: after 32 images; of a parquet file, after 128 rows or with its row group."""
+    count = len(images.names)
+    if not count or not isinstance(images.places[0], ParquetPlace):
+        return np.append(np.arange(IMAGES_A_BLOCK, count, IMAGES_A_BLOCK), count) if count else np.zeros(0, np.int64)
     ends: list[int] = []
     begin = 0
     for row in range(1, count + 1):
-        if row == count or row - begin == _ROWS_A_BLOCK or pictures.places[row][:2] != pictures.places[begin][:2]:
+        if row == count or row - begin == _ROWS_A_BLOCK or images.places[row][:2] != images.places[begin][:2]:
             ends.append(row)
             begin = row
     return np.array(ends, dtype=np.int64)

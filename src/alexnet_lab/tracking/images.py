@@ -1,4 +1,4 @@
-"""Pictures of what a network has learned, drawn with Pillow and packed as PNG."""
+"""Images of what a network has learned, drawn with Pillow and packed as PNG."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MARGIN = 12
 
 
 @dataclass(frozen=True)
-class Picture:
+class Drawing:
     """A PNG with its name on the tracker and a line about it; one of photographs may be kept as a JPEG."""
 
     name: str
@@ -28,7 +28,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Guess:
-    """One picture, uint8 (H, H, 3), its true class, and the most probable classes with their probabilities."""
+    """One image, uint8 (H, H, 3), its true class, and the most probable classes with their probabilities."""
 
     image: NDArray[np.uint8]
     truth: str
@@ -38,8 +38,8 @@ class Guess:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a network says of validation pictures: counts (K, K) by true and predicted class, K class names, and N
-    pictures, of which the first few are for the panels and the rest for the mistakes.
+    """What a network says of validation images: counts (K, K) by true and predicted class, K class names, and N
+    images, of which the first few are for the panels and the rest for the mistakes.
 
     images (N, H, H, 3), uint8; labels (N,); most probable classes and their probabilities (N, 5), or fewer; conv1's
     kernels (C, 3, S, S) and in how many towers they are, C = 0 where there is no conv1.
@@ -57,8 +57,8 @@ class Predictions:
     towers: int
 
 
-def draw(told: Predictions) -> list[Picture]:
-    """The pictures of predictions, and conv1's kernels where there are any."""
+def draw(told: Predictions) -> list[Drawing]:
+    """The images of predictions, and conv1's kernels where there are any."""
     guesses = [
         Guess(image, told.names[label], [told.names[each] for each in classes], probabilities.tolist())
         for image, label, classes, probabilities in zip(
@@ -76,7 +76,7 @@ def draw(told: Predictions) -> list[Picture]:
     return drawn
 
 
-def kernels(weight: NDArray[np.float32], towers: int, caption: str) -> Picture:
+def kernels(weight: NDArray[np.float32], towers: int, caption: str) -> Drawing:
     """conv1's kernels, (K, 3, S, S), as figure 3 of the paper shows them: a block a tower, each on its own scale."""
     number, side = len(weight), weight.shape[2]
     zoom = max(2, 44 // side)
@@ -93,10 +93,10 @@ def kernels(weight: NDArray[np.float32], towers: int, caption: str) -> Picture:
         top = tower * (block + between) + gap + place // columns * (cell + gap)
         left = gap + place % columns * (cell + gap)
         sheet[top : top + cell, left : left + cell] = tile.repeat(zoom, 0).repeat(zoom, 1)
-    return _picture("conv1_kernels", caption, Image.fromarray(sheet))
+    return _image("conv1_kernels", caption, Image.fromarray(sheet))
 
 
-def confusion_matrix(counts: NDArray[np.int64], names: Sequence[str], caption: str) -> Picture:
+def confusion_matrix(counts: NDArray[np.int64], names: Sequence[str], caption: str) -> Drawing:
     """Counts by true class (rows) and predicted class (columns), shaded by the share of each row."""
     number = len(counts)
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -122,13 +122,13 @@ def confusion_matrix(counts: NDArray[np.int64], names: Sequence[str], caption: s
             place = (edge + column * cell + cell / 2, middle)
             draw.text(place, str(counts[row, column]), color, _font(11), anchor="mm")
     draw.text(
-        (MARGIN, head + side + 6), f"{number} classes, {counts.sum()} pictures, {np.trace(counts)} right", INK, _font()
+        (MARGIN, head + side + 6), f"{number} classes, {counts.sum()} images, {np.trace(counts)} right", INK, _font()
     )
-    return _picture("confusion_matrix", caption, canvas)
+    return _image("confusion_matrix", caption, canvas)
 
 
-def top5_panels(guesses: Sequence[Guess], caption: str) -> Picture:
-    """Pictures with their five most probable classes, the true one in green, as figure 4 (left) of the paper."""
+def top5_panels(guesses: Sequence[Guess], caption: str) -> Drawing:
+    """Images with their five most probable classes, the true one in green, as figure 4 (left) of the paper."""
     columns, side, line = min(4, len(guesses)), 160, 19
     most = max(len(guess.names) for guess in guesses)
     width, height = side + 2 * MARGIN, side + 2 * MARGIN + 24 + most * line
@@ -145,10 +145,10 @@ def top5_panels(guesses: Sequence[Guess], caption: str) -> Picture:
             draw.text((left + 4, y + (line - 4) / 2), _fitted(name, side - 50), INK, _font(), anchor="lm")
             percent = f"{100 * probability:.0f} %"
             draw.text((left + side, y + (line - 4) / 2), percent, MUTED, _font(), anchor="rm")
-    return _picture("top5", caption, canvas, of_photographs=True)
+    return _image("top5", caption, canvas, of_photographs=True)
 
 
-def misclassified(guesses: Sequence[Guess], caption: str) -> Picture:
+def misclassified(guesses: Sequence[Guess], caption: str) -> Drawing:
     """A gallery of mistakes: what it is, and below in red what the network took it for."""
     columns, side = min(6, max(1, len(guesses))), 120
     width, height = side + MARGIN, side + 40 + MARGIN
@@ -156,7 +156,7 @@ def misclassified(guesses: Sequence[Guess], caption: str) -> Picture:
     canvas = Image.new("RGB", (max(columns * width + MARGIN, 260), rows * height + MARGIN), PAPER)
     draw = ImageDraw.Draw(canvas)
     if not guesses:
-        draw.text((MARGIN, MARGIN), "no picture is misclassified", INK, _font())
+        draw.text((MARGIN, MARGIN), "no image is misclassified", INK, _font())
     for index, guess in enumerate(guesses):
         left, top = MARGIN + index % columns * width, MARGIN + index // columns * height
         canvas.paste(_resized(guess.image, side), (left, top))
@@ -164,13 +164,13 @@ def misclassified(guesses: Sequence[Guess], caption: str) -> Picture:
         percent = f" {100 * guess.probabilities[0]:.0f} %"
         said = _fitted(guess.names[0], side - _length(percent)) + percent
         draw.text((left, top + side + 20), said, WRONG, _font())
-    return _picture("misclassified", caption, canvas, of_photographs=True)
+    return _image("misclassified", caption, canvas, of_photographs=True)
 
 
-def _picture(name: str, caption: str, canvas: Image.Image, of_photographs: bool = False) -> Picture:
+def _image(name: str, caption: str, canvas: Image.Image, of_photographs: bool = False) -> Drawing:
     packed = io.BytesIO()
     canvas.save(packed, "PNG", optimize=not of_photographs)
-    return Picture(name, caption, packed.getvalue(), of_photographs)
+    return Drawing(name, caption, packed.getvalue(), of_photographs)
 
 
 def _font(size: int = TEXT) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:

@@ -1,4 +1,4 @@
-"""Pictures that the store keeps as JPEGs, read as if they were an array."""
+"""Images that the store keeps as JPEGs, read as if they were an array."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from alexnet_lab.core.parallel import usable_cores
 from alexnet_lab.data.block import decoded
 
 
-class JpegPictures:
+class JpegImages:
     """uint8 [N, H, W, 3], decoded on all cores when it is indexed by a number, a slice or an array of numbers."""
 
     dtype = np.dtype(np.uint8)
@@ -26,22 +26,22 @@ class JpegPictures:
         return self.shape[0]
 
     def __getitem__(self, index: int | np.integer | slice | NDArray[np.integer]) -> NDArray[np.uint8]:
-        """Pictures [n, H, W, 3], or one [H, W, 3]; raises IndexError beyond the end."""
+        """Images [n, H, W, 3], or one [H, W, 3]; raises IndexError beyond the end."""
         if isinstance(index, slice):
             index = np.arange(*index.indices(len(self)))
         numbers = np.asarray(index, dtype=np.int64)
         if numbers.size and not -len(self) <= numbers.min() <= numbers.max() < len(self):
-            raise IndexError(f"pictures {numbers.min()} to {numbers.max()} of {len(self)}")
+            raise IndexError(f"images {numbers.min()} to {numbers.max()} of {len(self)}")
         numbers = numbers % max(1, len(self))
         if numbers.ndim == 0:
             return self._one(int(numbers))
-        pictures = np.empty((len(numbers), *self.shape[1:]), dtype=np.uint8)
+        images = np.empty((len(numbers), *self.shape[1:]), dtype=np.uint8)
 
         def fill(row: int) -> None:
-            pictures[row] = self._one(int(numbers[row]))
+            images[row] = self._one(int(numbers[row]))
 
         list(self._threads.map(fill, range(len(numbers))))
-        return pictures
+        return images
 
     def _one(self, number: int) -> NDArray[np.uint8]:
         return decoded(self._files[self._offsets[number] : self._offsets[number + 1]].tobytes())
