@@ -35,11 +35,11 @@ def augmentation(crop: int = CROP) -> Augmentation:
     return Augmentation(crop, MEAN)
 
 
-def read(samples: np.ndarray, epoch: int = 0, images: object = IMAGES, **knobs: object) -> Batch:
+def read(samples: np.ndarray, epoch: int = 0, images: object = IMAGES, **options: object) -> Batch:
     """A batch as a loader gives it."""
-    return ImageReader(images, LABELS, variation(**knobs)).read(samples, epoch)
+    return ImageReader(images, LABELS, variation(**options)).read(samples, epoch)
 
 
-def views(samples: np.ndarray, epoch: int = 0, images: object = IMAGES, **knobs: object) -> torch.Tensor:
+def views(samples: np.ndarray, epoch: int = 0, images: object = IMAGES, **options: object) -> torch.Tensor:
     """What the network sees."""
-    return augmentation()(read(samples, epoch, images, **knobs), epoch)
+    return augmentation()(read(samples, epoch, images, **options), epoch)
