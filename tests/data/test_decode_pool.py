@@ -41,7 +41,7 @@ def decode(files: list[Path], seconds: float, blocks: int = 1) -> list[Block]:
         return list(pool.blocks(blocks, job))
 
 
-def test_a_image_that_takes_too_long_is_rejected(files: list[Path]) -> None:
+def test_an_image_that_takes_too_long_is_rejected(files: list[Path]) -> None:
     for block in decode(files, seconds=2, blocks=3):
         assert block.labels.tolist() == [0, 1, 3]
         assert [(one.path, one.reason) for one in block.rejected] == [("2.jpg", "takes more than 2 s to decode")]
@@ -80,7 +80,7 @@ ON_LINUX = pytest.mark.skipif(not Path("/proc/self/wchan").is_file(), reason="fi
 
 
 @ON_LINUX
-def test_a_image_that_crashes_the_decoder_twice_is_rejected(files: list[Path]) -> None:
+def test_an_image_that_crashes_the_decoder_twice_is_rejected(files: list[Path]) -> None:
     killer = kill_in_turn([signal.SIGSEGV, signal.SIGSEGV])
     [block] = decode(files, seconds=60)
     killer.join()

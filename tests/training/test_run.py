@@ -103,7 +103,7 @@ def test_it_trains_on_a_folder_of_images_of_any_size_and_mode(program, tmp_path:
     assert json.loads((folder / "result.json").read_text())["metrics"]["val_top5_error"] == 0  # of three classes
 
 
-def test_a_image_folder_without_images_is_one_line(program, tmp_path: Path) -> None:
+def test_an_image_folder_without_images_is_one_line(program, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     answer = program("train.py", "data=folder", f"data.root={tmp_path / 'empty'}")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from alexnet_lab.config.geometry import KERNELS_CONV1_TO_CONV5, UNITS_FC6_AND_FC7
 
-# Knobs of ModelConfig that every architecture has, and those that each has besides; None: all of them.
+# Options of ModelConfig that every architecture has, and those that each has besides; None: all of them.
 COMMON_OPTIONS = ("name", "architecture", "input_size", "stored_size", "pixel_scale")
 ARCHITECTURES: dict[str, tuple[str, ...] | None] = {
     "alexnet": None,
