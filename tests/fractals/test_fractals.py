@@ -25,8 +25,8 @@ from config.test_config import composed
 SOURCE = Path(__file__).parents[2] / "src"
 SMALL = FractalSettings(image_size=32, num_classes=5, train_images_per_class=30, val_images_per_class=4)
 
-# Of the first 40 training and 10 validation images of SMALL. Where no default was changed, a change means that everybody's images change:
-# raise RENDER_VERSION with it.
+# Of the first 40 training and 10 validation images of SMALL. Where no default was changed, a change means that
+# everybody's images change: raise RENDER_VERSION with it.
 SMALL_SHA256 = "ecacfc2c8fc1d708f02fe80aad49ec1e3d4018159cf66e61c88f0f48c39be383"
 
 
