@@ -12,6 +12,8 @@ import pytest
 
 from conftest import SOURCE
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("numba")
 
 PROGRAM = """

@@ -7,8 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from alexnet_lab.errors import PREEMPTED_EXIT_CODE
 from processes import wait_for
+
+pytestmark = pytest.mark.slow
 
 SCRIPT = """
 import sys

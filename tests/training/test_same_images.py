@@ -18,6 +18,8 @@ from alexnet_lab.reports.collect import collect
 from alexnet_lab.training.result import read_result
 from leaf_images import leaf_run, make_leaves, prepared, prepared_anew, trained
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def leaves(tmp_path: Path) -> RunConfig:
