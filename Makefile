@@ -22,7 +22,7 @@ READY  := $(VENV)/.ready
 OTHER_INDEX := $(filter -i -f --index-url% --extra-index-url% --find-links%,$(PIP_ARGS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce-table test check fuzz chaos audit baselines bench-data bench-lrn bench-step bench-recipes bench-prepare bench-tracking sync dashboard dashboard-offline figures lock clean
+.PHONY: help setup reproduce-table test test-fast check fuzz chaos audit baselines bench-data bench-lrn bench-step bench-recipes bench-prepare bench-tracking sync dashboard dashboard-offline figures lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ reproduce-table: $(READY) ## train every variant of the paper's ablation table a
 
 test: $(READY) check ## style, rooms, types and the whole test suite
 	$(RUN) -m pytest --numprocesses=auto --dist=worksteal
+
+test-fast: $(READY) check ## style, rooms, types and the tests that neither start programs nor train
+	$(RUN) -m pytest --numprocesses=auto --dist=worksteal -m "not slow"
 
 check: $(READY) ## style, rooms and types alone
 	$(RUN) -m ruff check .

@@ -31,6 +31,13 @@ SMALL = (
 Program = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What runs the real program is slow; tests that start or train something else say so themselves."""
+    for item in items:
+        if "program" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
     """Where every test is to run (ALEXNET_LAB_NO_SKIPS), one that is skipped has failed, unless it needs a GPU,

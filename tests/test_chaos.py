@@ -13,6 +13,8 @@ import pytest
 from bad_command_lines import Generator, fault, furnish
 from conftest import HANG
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parent
 FEW = 40
 

@@ -10,6 +10,8 @@ import pytest
 
 from conftest import SOURCE, one_thread
 
+pytestmark = pytest.mark.slow
+
 SECRET = "xyzzy-3141592653"
 
 

@@ -13,13 +13,15 @@ import pytest
 
 from conftest import HANG, SOURCE, one_thread
 
+pytestmark = pytest.mark.slow
+
 Installed = Callable[..., subprocess.CompletedProcess[str]]
 PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with what a wheel of this checkout installs."""
+    """The folder with what a wheel of this checkout installs, made by way of an archive of its sources."""
     project, wheels, site = (tmp_path_factory.mktemp(name) for name in ("project", "wheels", "site"))
     for name in ("src", "conf", "experiments"):  # building leaves files where it builds
         shutil.copytree(
@@ -27,7 +29,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(SOURCE.parent / name, project)
-    build = ("wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", str(wheels), str(project))
+    pack = "from setuptools.build_meta import build_sdist; build_sdist('dist')"
+    subprocess.run([sys.executable, "-c", pack], cwd=project, check=True, timeout=HANG)
+    [sources] = (project / "dist").iterdir()
+    build = ("wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", str(wheels), str(sources))
     subprocess.run([*PIP, *build], check=True, timeout=HANG)
     [wheel] = wheels.iterdir()
     subprocess.run(
@@ -52,9 +57,11 @@ def installed(site: Path, tmp_path: Path) -> Installed:
 
 def test_the_wheel_holds_what_a_checkout_has(site: Path) -> None:
     shipped = site / "alexnet_lab" / "shipped"
-    for folder, kind in (("conf", "*.yaml"), ("experiments", "*.yaml")):
-        ours = {file.relative_to(SOURCE.parent) for file in (SOURCE.parent / folder).rglob(kind)}
-        assert ours == {file.relative_to(shipped) for file in (shipped / folder).rglob("*") if file.is_file()}
+    root = SOURCE.parent
+    ours = {*SOURCE.glob("*.py"), *(root / "conf").rglob("*.yaml"), *(root / "experiments").rglob("*.yaml")}
+    assert {file.relative_to(root) for file in ours} == {
+        file.relative_to(shipped) for file in shipped.rglob("*") if file.suffix in (".py", ".yaml")
+    }
     assert (site / "alexnet_lab" / "py.typed").exists()
     assert (site / "hydra_plugins" / "alexnet_lab_sweeps.py").exists()
 

@@ -8,8 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from conftest import HANG, SOURCE, one_thread
 from reports.made_results import result
+
+pytestmark = pytest.mark.slow
 
 SCRIPT = SOURCE.parent / "benchmarks" / "same_against_same.py"
 

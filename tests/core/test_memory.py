@@ -10,6 +10,8 @@ import pytest
 
 from conftest import HANG, SOURCE
 
+pytestmark = pytest.mark.slow
+
 # The size of what is mapped, not how often the system hands out a page, which depends on who else wants memory.
 PROGRAM = """
 import pathlib, resource, sys

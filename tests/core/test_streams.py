@@ -11,6 +11,8 @@ import pytest
 
 from conftest import HANG, SOURCE, one_thread
 
+pytestmark = pytest.mark.slow
+
 CLOSED = "<&- >&- 2>&-"
 FULL = ">/dev/full 2>/dev/full"
 UNREAD = ">&{unread} 2>&{unread}"  # as in `2>&1 | head -1`, when that has ended

@@ -15,6 +15,8 @@ import pytest
 
 from conftest import HANG, SOURCE, one_thread
 
+pytestmark = pytest.mark.slow
+
 KILLS = 20
 
 # As prepare.py prepares a folder, but syncing what it has every 50 ms, so that every kind of moment is met.

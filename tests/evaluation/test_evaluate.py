@@ -22,6 +22,8 @@ from alexnet_lab.weights.run_folder import load_run
 from conftest import HANG, SMALL, SOURCE, Program, one_thread
 from processes import begin, children_of, wait_for, working_in
 
+pytestmark = pytest.mark.slow
+
 IMAGES = 7 * 7
 
 

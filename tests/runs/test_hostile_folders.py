@@ -30,6 +30,8 @@ from alexnet_lab.sweeps.planning import check_same_run
 from alexnet_lab.weights.run_folder import load_run
 from conftest import HANG, SMALL, SOURCE, one_thread
 
+pytestmark = pytest.mark.slow
+
 GIGABYTE = 2**30
 SETTINGS = (*SMALL, "trainer.max_epochs=2")
 EXPORT = ("format=state_dict", "out=weights.pth")

@@ -18,6 +18,8 @@ from alexnet_lab.sweeps.planning import check_same_run
 from leaf_images import leaf_run, make_leaves, prepared, prepared_anew, trained
 from training.continued_runs import signal_at
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def leaves(tmp_path: Path) -> RunConfig:

@@ -10,11 +10,14 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
 from conftest import HANG, SOURCE, one_thread
 from processes import wait_for
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_sweep_makes_a_folder_a_job_and_is_not_done_twice(program, small, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from conftest import HANG, SOURCE, one_thread
 from full_disk import Disk
 from processes import begin, obeying_permissions, wait_for, working_in
 
+pytestmark = pytest.mark.slow
+
 LONG = ("trainer.max_epochs=30", "trainer.checkpoint_steps=20")  # some ten seconds
 
 

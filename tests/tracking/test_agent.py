@@ -7,10 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from conftest import HANG, SOURCE, one_thread
 from tracking.stand_in import KEY, StandIn
+
+pytestmark = pytest.mark.slow
 
 FILE = SOURCE.parent / "experiments" / "wandb" / "learning_rate.yaml"
 

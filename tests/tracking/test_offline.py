@@ -10,10 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
 
 from conftest import HANG
 from tracking.tracked import on_a_terminal, starter
+
+pytestmark = pytest.mark.slow
 
 
 def read_offline(folder: Path) -> list[dict[str, Any]]:

@@ -20,6 +20,8 @@ from tracking.stand_in import KEY, StandIn
 from tracking.tracked import Start, starter
 from training.continued_runs import own_signals, signal_at, tiny, train_until_done  # noqa: F401
 
+pytestmark = pytest.mark.slow
+
 SECRET = "planted-where-nobody-may-find-it"
 STEPS = 28  # of a watched run
 MEDIA = ("conv1_kernels", "confusion_matrix", "top5", "misclassified")

@@ -19,6 +19,8 @@ from alexnet_lab.training import checkpoints, run
 from alexnet_lab.training.module import Classifier
 from alexnet_lab.training.run import train
 
+pytestmark = pytest.mark.slow
+
 RECIPES = {
     "milestones": ("optim.milestones=[0.3,0.6]",),
     "every third epoch": ("optim.schedule=linear", "optim.warmup=0.3", "optim.validations=1"),

@@ -11,12 +11,15 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from continued_runs import TINY, outcome
 from test_distributed import training_losses
 
 from conftest import HANG, SOURCE, one_thread
 from full_disk import Disk
 from processes import wait_for
+
+pytestmark = pytest.mark.slow
 
 LONG = (*TINY, "optim.epochs=9", "trainer.checkpoint_steps=1")
 

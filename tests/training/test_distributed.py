@@ -17,6 +17,8 @@ import pytest
 from conftest import HANG, SOURCE, one_thread
 from processes import wait_for
 
+pytestmark = pytest.mark.slow
+
 TWO_RANKS = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
 
 

@@ -18,6 +18,8 @@ from alexnet_lab.training.failures import ChanceLevelDetector
 from alexnet_lab.training.module import Classifier
 from alexnet_lab.training.run import train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
 def test_too_little_memory_names_the_batch_and_what_to_set(

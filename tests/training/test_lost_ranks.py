@@ -17,6 +17,8 @@ from test_distributed import processes, training_losses
 from conftest import HANG, SOURCE, one_thread
 from processes import wait_for
 
+pytestmark = pytest.mark.slow
+
 LIMIT = 40  # seconds that a rank waits for the other, which a slow machine may need to start it
 TWO_RANKS = (*TINY, "trainer=ddp", "trainer.devices=2", f"trainer.collective_timeout={LIMIT}")
 

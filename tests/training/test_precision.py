@@ -13,6 +13,8 @@ from alexnet_lab.evaluation.views import places, take
 from alexnet_lab.weights.run_folder import load_run
 from leaf_images import leaf_run, make_leaves, prepared, trained
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_run_in_bfloat16_is_validated_in_float32(tmp_path: Path) -> None:
     make_leaves(tmp_path / "leaves")

@@ -7,11 +7,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
 from tracking.tracked import on_a_terminal
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_run_folder_holds_the_whole_run(program, small, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 # What Slurm's documentation of sbatch and salloc lists for a shell of two tasks on one machine.
 SHELL_OF_TWO_TASKS = {
     "SLURM_JOB_ID": "7",

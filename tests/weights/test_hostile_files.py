@@ -28,6 +28,8 @@ from alexnet_lab.weights import safetensors_file
 from alexnet_lab.weights.run_folder import load_run
 from conftest import SOURCE, one_thread
 
+pytestmark = pytest.mark.slow
+
 GIGABYTE = 2**30
 
 
