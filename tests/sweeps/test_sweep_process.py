@@ -7,13 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-<<<<<<< HEAD:tests/sweeps/test_sweep_process.py
-from alexnet_lab.core.errors import PREEMPTED_EXIT_CODE
-=======
 import pytest
 
-from alexnet_lab.errors import PREEMPTED_EXIT_CODE
->>>>>>> libraries:tests/experiments/test_sweep_process.py
+from alexnet_lab.core.errors import PREEMPTED_EXIT_CODE
 from processes import wait_for
 
 pytestmark = pytest.mark.slow

@@ -27,13 +27,9 @@ from alexnet_lab.weights.exporting import FORMATS, plain_state_dict
 from alexnet_lab.weights.run_folder import load_run
 from conftest import SOURCE, one_thread
 
-<<<<<<< HEAD
-RUN_OF_VERSION_1 = SOURCE.parent / "tests" / "runs" / "run_of_version_1"
-=======
 pytestmark = pytest.mark.slow
 
-RUN_OF_VERSION_1 = SOURCE.parent / "tests" / "training" / "run_of_version_1"
->>>>>>> libraries
+RUN_OF_VERSION_1 = SOURCE.parent / "tests" / "runs" / "run_of_version_1"
 DOCUMENT = SOURCE.parent / "docs" / "weights.md"
 ALEXNETS = {
     "mini": {},
