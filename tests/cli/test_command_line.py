@@ -160,7 +160,7 @@ def test_the_request_of_reproduce_is_checked(program, tmp_path: Path) -> None:
 
 def test_threads_that_wait_sleep_unless_the_environment_says_otherwise() -> None:
     """PyTorch's spin by themselves, and beside other programs that makes a step many times slower."""
-    script = "from alexnet_lab import command_line; command_line.run(lambda: __import__('torch'))"
+    script = "from alexnet_lab.cli import command_line; command_line.run(lambda: __import__('torch'))"
     shown = {}
     for policy in ({}, {"OMP_WAIT_POLICY": "active"}):
         environment = {**one_thread(), "PYTHONPATH": str(SOURCE), "OMP_DISPLAY_ENV": "true", **policy}
