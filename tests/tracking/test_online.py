@@ -237,6 +237,7 @@ def test_an_epoch_that_is_interrupted_in_its_validation_is_told_when_the_run_goe
     with StandIn() as server:
         for name, value in {**server.environment, "HOME": str(tmp_path)}.items():
             monkeypatch.setenv(name, value)
+        monkeypatch.setattr("alexnet_lab.tracking.wandb_tracker.ENDING_SECONDS", HANG)  # W&B's start may take longer
         signal_at(monkeypatch, "validation_step", lambda module: module.trainer.global_step == 7)
         said = train_until_done(tiny(store_root, "logger=wandb"), tmp_path / "run")
         assert len(said) == 1
