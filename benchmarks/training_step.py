@@ -19,6 +19,7 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
 
@@ -28,8 +29,9 @@ from torch import nn
 
 from alexnet_lab.config.options import OptimizationConfig
 from alexnet_lab.core.memory import keep_freed_memory
-from alexnet_lab.networks.alexnet import AlexNet
+from alexnet_lab.networks.build import build_network
 from alexnet_lab.training.recipe import make_optimizer
+from alexnet_lab.weights.external_weights import preset
 
 
 def stock_network() -> nn.Module:
@@ -52,8 +54,8 @@ def stock_step(batch: int, device: str) -> Callable[[], object]:
     return _step(network, optimizer, torch.randn(batch, 3, 224, 224, device=device) * 60)
 
 
-def our_step(batch: int, device: str, preset: bool) -> Callable[[], object]:
-    network = AlexNet() if preset else AlexNet(layer_order="paper", spatial_normalization=False)
+def our_step(batch: int, device: str, **options: object) -> Callable[[], object]:
+    network = build_network(replace(preset("alexnet"), **options), 1000)  # type: ignore[arg-type]
     network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     pixels = torch.randn(batch, 3, 224, 224, device=device) * 60
     return _step(network, make_optimizer(network, OptimizationConfig()), pixels.to(memory_format=torch.channels_last))
@@ -73,8 +75,8 @@ def _step(network: nn.Module, optimizer: torch.optim.Optimizer, pixels: torch.Te
 CASES: dict[str, tuple[bool, Callable[[int, str], Callable[[], object]]]] = {  # whether memory is kept, the step
     "stock": (False, stock_step),
     "stock, memory kept": (True, stock_step),
-    "ours": (True, partial(our_step, preset=False)),
-    "preset": (True, partial(our_step, preset=True)),
+    "ours": (True, partial(our_step, layer_order="paper", spatial_normalization=False)),
+    "preset": (True, our_step),
 }
 
 

@@ -23,6 +23,7 @@ if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).parents[1] / "src"), str(Path(__file__).parent)]
 
 from alexnet_lab.cli.command_line import known_keys
+from alexnet_lab.config.options import GROUPS as CONFIG_GROUPS
 from alexnet_lab.config.options import RunConfig
 from conftest import SOURCE, one_thread
 
@@ -54,12 +55,13 @@ class Option:
     metadata: dict[str, Any]
 
 
-def options(schema: type = RunConfig, prefix: str = "") -> Iterator[Option]:
-    for item in dataclasses.fields(schema):
-        if isinstance(item.default_factory, type) and dataclasses.is_dataclass(item.default_factory):
-            yield from options(item.default_factory, f"{prefix}{item.name}.")
-        else:
-            yield Option(prefix + item.name, str(item.type), dict(item.metadata))
+def options() -> Iterator[Option]:
+    """Of the run and of the default option of each group."""
+    run = RunConfig()
+    for prefix, node in (("", run), *((f"{group}.", getattr(run, group)) for group in CONFIG_GROUPS)):
+        for item in dataclasses.fields(node):
+            if prefix or item.name not in CONFIG_GROUPS:
+                yield Option(prefix + item.name, str(item.type), dict(item.metadata))
 
 
 OPTIONS = list(options())

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from alexnet_lab.claims.experiment import load_experiment
 from alexnet_lab.config import schema
 from alexnet_lab.config.checks import typed
-from alexnet_lab.config.options import RunConfig
+from alexnet_lab.config.options import CHOICES, GROUPS, RunConfig
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.paths import CONF, EXPERIMENTS
 from alexnet_lab.networks.build import build_network
@@ -33,10 +33,10 @@ def options(group: str) -> list[str]:
 
 
 def test_every_option_says_what_it_means() -> None:
-    for group in (RunConfig, *(item.default_factory for item in dataclasses.fields(RunConfig))):
-        if dataclasses.is_dataclass(group):
-            for item in dataclasses.fields(group):
-                assert item.metadata.get("meaning") or dataclasses.is_dataclass(item.default_factory), item.name
+    chosen = {group: list(classes.values()) for group, (_, classes) in CHOICES.items()}
+    for group in GROUPS:
+        for kind in (type(getattr(RunConfig(), group)), *chosen.get(group, [])):
+            assert all(item.metadata.get("meaning") for item in dataclasses.fields(kind)), kind
 
 
 TWO_TOWERS = ("mini", "alexnet", "alexnet_paper", "alexnet_caffe")  # presets that have all that the paper takes away

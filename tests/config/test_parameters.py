@@ -7,8 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from alexnet_lab.config.options import ModelConfig
-from alexnet_lab.config.parameters import number_of_parameters
+from alexnet_lab.config.architectures import ARCHITECTURES, AlexNetConfig, ModelConfig
 from alexnet_lab.networks.build import build_network
 
 
@@ -28,15 +27,15 @@ from alexnet_lab.networks.build import build_network
     ],
 )
 def test_of_an_alexnet(changes: dict[str, object]) -> None:
-    model = dataclasses.replace(ModelConfig(), **changes)
-    assert number_of_parameters(model, 1000) == parameters(model)
+    model = dataclasses.replace(AlexNetConfig(), **changes)
+    assert model.number_of_parameters(1000) == parameters(model)
 
 
 @pytest.mark.parametrize("name", ["vgg11", "vgg16", "googlenet", "resnet18", "resnet50", "lenet5", "cifar10_net"])
 def test_of_another_network(name: str) -> None:
     side = {"lenet5": 28, "cifar10_net": 24}.get(name, 224)
-    model = ModelConfig(architecture=name, name=name, input_size=side)
-    assert number_of_parameters(model, 1000) == parameters(model)
+    model = ARCHITECTURES[name](architecture=name, name=name, input_size=side)
+    assert model.number_of_parameters(1000) == parameters(model)
 
 
 def parameters(model: ModelConfig) -> int:

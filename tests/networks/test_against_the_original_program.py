@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from alexnet_lab.networks.alexnet import AlexNet
+from networks.made import alexnet
 from networks.reference import Reference, Run
 
 SMALL = {"width": 0.25, "input_size": 48, "stem_kernel_size": 5, "stem_stride": 2}
@@ -34,7 +34,7 @@ def compare(
 ) -> float:
     """The largest relative difference between ours and the reference: loss, logits and each parameter's gradient."""
     torch.manual_seed(1)
-    network = AlexNet(7, **INITIAL | options).train(training)
+    network = alexnet(7, **INITIAL | options).train(training)
     side = options["input_size"]
     contrast = 60 if options.get("lrn", True) else 1  # without LRN signals are not held back, and softmax saturates
     x, labels = contrast * torch.randn(images, 3, side, side), torch.arange(images) % 7
@@ -112,7 +112,7 @@ def test_the_full_geometry(name: str) -> None:
 def test_the_reference_has_the_gradient_of_its_own_loss() -> None:
     """A step along each gradient changes the reference's loss by its squared length."""
     torch.manual_seed(0)
-    network = AlexNet(7, **INITIAL, **SMALL)
+    network = alexnet(7, **INITIAL, **SMALL)
     parameters = {name: value.double().numpy() for name, value in network.state_dict().items()}
     x, labels = 60 * np.random.default_rng(0).normal(size=(2, 3, 48, 48)), np.array([1, 4])
     run = Run(stem_stride=2)

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from alexnet_lab.config.geometry import feature_map_sizes, stem_padding
-from alexnet_lab.networks.alexnet import AlexNet
 from alexnet_lab.networks.spatial_norm import SpatialNorm
+from networks.made import alexnet
 
 MINI = {"width": 0.25, "input_size": 48, "stem_kernel_size": 5, "stem_stride": 2}
 VARIANTS = {
@@ -41,7 +41,7 @@ def parameters(network: nn.Module) -> int:
 )
 def test_parameters_at_full_size(options: dict[str, object], count: int) -> None:
     with torch.device("meta"):
-        assert parameters(AlexNet(**options)) == count
+        assert parameters(alexnet(**options)) == count
 
 
 def test_map_sizes_of_the_original_program() -> None:
@@ -54,7 +54,7 @@ def test_map_sizes_of_the_original_program() -> None:
 
 @pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS.keys())
 def test_the_layers_have_the_sizes_that_the_geometry_says(options: dict[str, object]) -> None:
-    network, sizes = AlexNet(10, **MINI, **options), {}
+    network, sizes = alexnet(10, **MINI, **options), {}
     for name, module in network.named_modules():
         module.register_forward_hook(lambda module, args, out, name=name: sizes.update({name: out.shape[-1]}))
     network(torch.zeros(1, 3, 48, 48))
@@ -72,7 +72,7 @@ def test_every_combination_of_variants_trains(order: str, activation: str) -> No
     ):
         if (half and towers == 2) or (not communicating and (towers == 1 or half)):
             continue  # refused by the preflight check
-        network = AlexNet(
+        network = alexnet(
             6, **MINI, towers=towers, half_kernels=half, lrn=lrn, spatial_normalization=spatial,
             overlapping_pool=overlapping, communicating=communicating, layer_order=order, activation=activation,
         )  # fmt: skip
@@ -84,7 +84,7 @@ def test_towers_meet_where_the_paper_says() -> None:
     """What the first tower's images of conv2 depend on, and what those of conv3 do."""
     for communicating, meets in ((True, True), (False, False)):
         # Windows over all kernels, as Caffe has them, do not connect towers that must not communicate.
-        network = AlexNet(10, **MINI, communicating=communicating, lrn_per_tower=communicating, dropout=0.0)
+        network = alexnet(10, **MINI, communicating=communicating, lrn_per_tower=communicating, dropout=0.0)
         x = torch.randn(2, 3, 48, 48)
         first = network.conv1(network.stem_edge(x))
         half = first.shape[1] // 2
@@ -112,7 +112,7 @@ def test_spatial_normalization_against_a_plain_loop() -> None:
 def test_the_initial_weights_are_as_asked() -> None:
     torch.manual_seed(0)
     std, bias = (0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08), (0, 1, 2, 3, 4, 5, 6, 7)
-    network = AlexNet(500, **MINI, init_std=std, init_bias=bias)
+    network = alexnet(500, **MINI, init_std=std, init_bias=bias)
     for layer, deviation, constant in zip(network.weighted_layers(), std, bias, strict=True):
         assert layer.weight.std().item() == pytest.approx(deviation, rel=0.1)
         assert torch.all(layer.bias == constant)

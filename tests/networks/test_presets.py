@@ -10,11 +10,12 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from alexnet_lab.config.options import ARCHITECTURES, ModelConfig
+from alexnet_lab.config.architectures import ModelConfig
 from alexnet_lab.core.errors import UserError
-from alexnet_lab.networks.alexnet import AlexNet, TowerLinear
+from alexnet_lab.networks.alexnet import TowerLinear
 from alexnet_lab.networks.build import build_network
 from config.test_config import composed
+from networks.made import alexnet
 
 NEIGHBOURS = ("lenet5", "cifar10_net", "vgg11", "googlenet", "resnet18")  # one of each family
 
@@ -139,14 +140,13 @@ def test_googlenet_and_vgg_have_their_own_dropout() -> None:
 
 
 def test_pytorchs_start_reaches_layers_that_pytorch_does_not_have() -> None:
-    network = AlexNet(10, width=0.125, communicating=False, initialization="pytorch")
+    network = alexnet(10, width=0.125, communicating=False, initialization="pytorch")
     assert isinstance(network.fc6.linear, TowerLinear)
     bound = network.fc6.linear.weight.shape[1] ** -0.5
     for parameter in (network.fc6.linear.weight, network.fc6.linear.bias):
         assert float(parameter.detach().abs().max()) == pytest.approx(bound, rel=0.05)
 
 
-def test_an_architecture_that_nobody_builds_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(ARCHITECTURES, "alexnet2", ())
+def test_an_architecture_that_nobody_builds_is_one_line() -> None:
     with pytest.raises(UserError, match=r"alexnet2: is named in .* and built by nobody"):
         build_network(ModelConfig(architecture="alexnet2"), 10)

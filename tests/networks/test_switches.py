@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from alexnet_lab.networks.alexnet import ACTIVATIONS, LAYER_ORDERS, AlexNet
+from alexnet_lab.networks.alexnet import ACTIVATIONS, LAYER_ORDERS
+from networks.made import alexnet
 
 MINI = {"width": 0.25, "input_size": 48, "stem_kernel_size": 5, "stem_stride": 2}
 LEFT_OUT = ("none", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7")
@@ -38,7 +39,7 @@ def trains(network: nn.Module) -> bool:
 @pytest.mark.parametrize("without", LEFT_OUT)
 def test_a_layer_left_out_is_gone_and_the_others_stay(without: str) -> None:
     for towers, overlapping, sixth in product((1, 2), (True, False), (True, False)):
-        network = AlexNet(
+        network = alexnet(
             6, **MINI, **HE, towers=towers, overlapping_pool=overlapping, sixth_convolution=sixth, without=without
         )
         assert not [name for name in layers(network) if name.startswith(without) and "pool" not in name]
@@ -49,17 +50,17 @@ def test_a_layer_left_out_is_gone_and_the_others_stay(without: str) -> None:
 
 def test_without_a_middle_layer_fc6_keeps_its_size() -> None:
     with torch.device("meta"):
-        full = AlexNet()
+        full = alexnet()
         for without in ("conv2", "conv3", "conv4"):
-            assert AlexNet(without=without).fc6.linear.weight.shape == full.fc6.linear.weight.shape
+            assert alexnet(without=without).fc6.linear.weight.shape == full.fc6.linear.weight.shape
 
 
 def test_the_sixth_convolution_sees_both_towers_and_keeps_the_maps() -> None:
     with torch.device("meta"):
-        network, plain = AlexNet(sixth_convolution=True), AlexNet()
+        network, plain = alexnet(sixth_convolution=True), alexnet()
     assert network.conv6.conv.weight.shape == (256, 256, 3, 3)
     assert network.fc6.linear.weight.shape == plain.fc6.linear.weight.shape
-    small = AlexNet(6, **MINI, sixth_convolution=True)
+    small = alexnet(6, **MINI, sixth_convolution=True)
     assert float(small.conv6.conv.weight.detach().std()) == pytest.approx(0.03, rel=0.05)
     assert bool((small.conv6.conv.bias == 1).all())
 
@@ -67,7 +68,7 @@ def test_the_sixth_convolution_sees_both_towers_and_keeps_the_maps() -> None:
 @pytest.mark.parametrize("chosen", [[], [1], [2], [1, 2], [1, 2, 3, 4, 5]], ids=str)
 @pytest.mark.parametrize("order", LAYER_ORDERS)
 def test_normalization_follows_the_layers_that_are_named(chosen: list[int], order: str) -> None:
-    names = layers(AlexNet(6, **MINI, lrn_layers=chosen, layer_order=order))
+    names = layers(alexnet(6, **MINI, lrn_layers=chosen, layer_order=order))
     assert [name for name in names if name.endswith(".lrn")] == [f"conv{number}.lrn" for number in chosen]
     assert ("conv2.spatial" in names) == (2 in chosen)
 
@@ -81,24 +82,24 @@ def test_normalization_follows_the_layers_that_are_named(chosen: list[int], orde
     ],
 )
 def test_layer_orders(order: str, conv1: list[str], conv5: list[str]) -> None:
-    network = AlexNet(6, **MINI, layer_order=order)
+    network = alexnet(6, **MINI, layer_order=order)
     assert [name for name, _ in network.conv1.named_children()] == conv1
     assert [name for name, _ in network.conv5.named_children()] == conv5
 
 
 def test_alphas_conventions_differ_by_the_window() -> None:
     window, element = (
-        AlexNet(6, **MINI, lrn_size=5, lrn_alpha=1e-4, lrn_alpha_convention=word).conv1.lrn.constants.alpha
+        alexnet(6, **MINI, lrn_size=5, lrn_alpha=1e-4, lrn_alpha_convention=word).conv1.lrn.constants.alpha
         for word in ("per_window", "per_element")
     )
     assert (window, element) == pytest.approx((1e-4, 5e-4))
 
 
 def test_windows_stay_in_their_tower_unless_asked() -> None:
-    assert AlexNet(6, **MINI).conv1.lrn.constants.groups == 2
-    assert AlexNet(6, **MINI, lrn_per_tower=False).conv1.lrn.constants.groups == 1
+    assert alexnet(6, **MINI).conv1.lrn.constants.groups == 2
+    assert alexnet(6, **MINI, lrn_per_tower=False).conv1.lrn.constants.groups == 1
     # Towers that never communicate do not by way of a window either.
-    assert AlexNet(6, **MINI, lrn_per_tower=False, communicating=False).conv1.lrn.constants.groups == 2
+    assert alexnet(6, **MINI, lrn_per_tower=False, communicating=False).conv1.lrn.constants.groups == 2
 
 
 @pytest.mark.parametrize(
@@ -114,21 +115,21 @@ def test_windows_stay_in_their_tower_unless_asked() -> None:
 def test_activations(word: str, function) -> None:
     for x in (-2.0, -0.1, 0.3, 4.0):
         assert float(ACTIVATIONS[word]()(torch.tensor(x))) == pytest.approx(function(x), rel=1e-5)
-    assert trains(AlexNet(6, **MINI, **HE, activation=word))
+    assert trains(alexnet(6, **MINI, **HE, activation=word))
 
 
 @pytest.mark.parametrize(
     ("padding", "size", "first"), [("ceiling", 224, 55), ("none", 227, 55), ("none", 224, 54), ("2", 224, 55)]
 )
 def test_padding_of_the_image(padding: str, size: int, first: int) -> None:
-    network = AlexNet(6, width=0.125, input_size=size, stem_padding=padding)
+    network = alexnet(6, width=0.125, input_size=size, stem_padding=padding)
     x = torch.zeros(1, 3, size, size)
     assert network.conv1.conv(network.stem_edge(x)).shape[-1] == first
     assert network(x).shape == (1, 6)
 
 
 def test_the_overhanging_window_sees_zeros_at_the_right_and_bottom() -> None:
-    network = AlexNet(6, width=0.125, input_size=224)
+    network = alexnet(6, width=0.125, input_size=224)
     edge = network.stem_edge(torch.ones(1, 3, 224, 224))
     assert edge.shape[-2:] == (227, 227)
     assert bool((edge[..., 224:, :] == 0).all() and (edge[..., 224:] == 0).all() and (edge[..., :224, :224] == 1).all())
@@ -138,7 +139,7 @@ def test_dropout_before_and_after() -> None:
     for place, names in {
         "after": ["linear", "activation", "dropout"], "before": ["dropout", "linear", "activation"]
     }.items():  # fmt: skip
-        network = AlexNet(6, **MINI, dropout_place=place, dropout=0.3)
+        network = alexnet(6, **MINI, dropout_place=place, dropout=0.3)
         assert [name for name, _ in network.fc6.named_children()] == names
         assert network.fc6.dropout.p == 0.3
 
@@ -147,8 +148,8 @@ def test_dropout_scaled_in_training_or_at_test() -> None:
     """The same units are dropped; in evaluation both expect of the next layer what they gave it in training."""
     x = torch.randn(4, 50_000)
     for rate in (0.0, 0.3, 0.5):
-        scaled_at_test = AlexNet(6, **MINI, dropout=rate, dropout_scaling="test").fc6.dropout
-        scaled_in_training = AlexNet(6, **MINI, dropout=rate, dropout_scaling="training").fc6.dropout
+        scaled_at_test = alexnet(6, **MINI, dropout=rate, dropout_scaling="test").fc6.dropout
+        scaled_in_training = alexnet(6, **MINI, dropout=rate, dropout_scaling="training").fc6.dropout
         torch.manual_seed(0)
         y = scaled_at_test(x)
         assert set((y / x).unique().tolist()) == ({0.0, 1.0} if rate else {1.0})
@@ -182,7 +183,7 @@ def test_switches_combine() -> None:
             key: choice[int(torch.randint(len(choice), (), generator=generator))] for key, choice in values.items()
         }
         drawn["communicating"] |= drawn["towers"] == 1  # refused by the preflight check
-        assert AlexNet(6, **MINI, **HE, **drawn)(torch.randn(2, 3, 48, 48)).isfinite().all()
+        assert alexnet(6, **MINI, **HE, **drawn)(torch.randn(2, 3, 48, 48)).isfinite().all()
         pairs = [(key, str(value)) for key, value in drawn.items()]
         seen |= {frozenset(pair) for pair in product(pairs, pairs) if pair[0] != pair[1]}
     possible = sum(len(values[a]) * len(values[b]) for i, a in enumerate(values) for b in list(values)[i + 1 :])

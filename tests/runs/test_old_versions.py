@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from alexnet_lab.config.architectures import LeNet5Config
 from alexnet_lab.config.options import RunConfig
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.runs import checkpoint_file, config_snapshot
@@ -71,6 +73,17 @@ def test_fractals_that_are_rendered_no_more_are_other_images() -> None:
     run.data.train_images_per_class, run.data.val_images_per_class = 20, 6
     with pytest.raises(UserError, match=r"was made with data.fractals=of an earlier version, which are rendered no "):
         check_same_run(OF_VERSION_1, run)
+
+
+def test_options_of_other_networks_are_left_out(tmp_path: Path) -> None:
+    """Every configuration had them all before each network declared its own; these meant nothing."""
+    model = "architecture: lenet5, input_size: 32, activation: tanh, width: 0.25, lrn_layers: [1, 2]"
+    (tmp_path / "config.yaml").write_text(f"version: 2\nmodel: {{{model}, lrn: true}}\n")
+    found: Any = read_configuration(tmp_path)
+    assert found["model"] == dataclasses.asdict(LeNet5Config())
+    (tmp_path / "config.yaml").write_text(f"version: 2\nmodel: {{{model}, lrn: false}}\n")
+    found = read_configuration(tmp_path)
+    assert found["model"]["lrn"] is False  # which LeNet-5 never had: kept, and refused
 
 
 def test_renamed_options_are_migrated_by_version(tmp_path: Path, monkeypatch) -> None:

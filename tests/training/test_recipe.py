@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from alexnet_lab.config.options import OptimizationConfig
-from alexnet_lab.networks.alexnet import AlexNet
 from alexnet_lab.training.recipe import (
     apply_group_lr_overrides,
     epochs_between_validations,
@@ -19,6 +18,7 @@ from alexnet_lab.training.recipe import (
     share_of_rate,
 )
 from config.test_config import composed
+from networks.made import alexnet
 
 
 def rates(recipe: OptimizationConfig, steps: int) -> list[float]:
@@ -98,7 +98,7 @@ def test_the_events_of_run_145() -> None:
 
 def test_a_frozen_conv1_does_not_move() -> None:
     torch.manual_seed(0)
-    network = AlexNet(7, width=0.125, input_size=48, stem_kernel_size=5, stem_stride=2, init_std=[0.1] * 8)
+    network = alexnet(7, width=0.125, input_size=48, stem_kernel_size=5, stem_stride=2, init_std=[0.1] * 8)
     recipe = OptimizationConfig(freeze_conv1_at=0.5, learning_rate=1e-3)
     optimizer = make_optimizer(network, recipe)
     for step in range(4):

@@ -20,10 +20,10 @@ from typing import Any, NoReturn
 
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from alexnet_lab.config.checks import UnknownKeyError
-from alexnet_lab.config.options import RunConfig
+from alexnet_lab.config.options import CHOICES, GROUPS, RunConfig, owners
 from alexnet_lab.core import parent_watchdog, streams
 from alexnet_lab.core.errors import EXIT_USER_ERROR, STOPPED_EXIT_CODE, Preempted, UserError
 from alexnet_lab.core.paths import as_called
@@ -180,19 +180,12 @@ def _lacks_memory(error: BaseException | None) -> bool:
 
 
 def known_keys() -> list[str]:
-    """Every key of a run's configuration, dotted, groups included."""
-
-    def walk(node: Any, prefix: str) -> list[str]:
-        keys = []
-        for key in node:
-            path = f"{prefix}{key}"
-            keys.append(path)
-            child = OmegaConf.select(node, key)
-            if OmegaConf.is_dict(child):
-                keys += walk(child, path + ".")
-        return keys
-
-    return walk(OmegaConf.structured(RunConfig), "")
+    """Every key of a configuration, dotted, groups included, whatever their options are."""
+    keys = dict.fromkeys(RunConfig.__dataclass_fields__)
+    for group in GROUPS:
+        classes = CHOICES[group][1].values() if group in CHOICES else [type(getattr(RunConfig(), group))]
+        keys |= dict.fromkeys(f"{group}.{name}" for kind in classes for name in kind.__dataclass_fields__)
+    return list(keys)
 
 
 def nearest_key(key: str) -> str | None:
@@ -238,10 +231,15 @@ def explain(error: BaseException) -> str:
 
 
 def _explain_override(key: str, chain: list[BaseException]) -> str:
-    return _unknown_key(key) if key not in known_keys() else f"{key}: {_plain_cause(chain)}"
+    unknown = key not in known_keys() or any(
+        isinstance(error, ConfigKeyError | ConfigAttributeError) for error in chain
+    )
+    return _unknown_key(key) if unknown else f"{key}: {_plain_cause(chain)}"
 
 
 def _unknown_key(key: str) -> str:
+    if others := owners(key):
+        return f"{key}: no such key here; it comes with {', '.join(others)}"
     if (advice := ELSEWHERE.get(key.split(".")[0])) is None:
         near = nearest_key(key)
         advice = f"did you mean {near}?" if near else "python src/train.py --cfg job lists every key"

@@ -20,7 +20,6 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from alexnet_lab.cli import command_line
 from alexnet_lab.config.checks import typed
 from alexnet_lab.config.options import GROUPS, RunConfig, TrainerConfig
-from alexnet_lab.config.parameters import number_of_parameters
 from alexnet_lab.core import parent_watchdog, streams
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.files import check_folder_writable, check_no_links, nearest_existing
@@ -127,19 +126,19 @@ def check_job(config: DictConfig, folder: Path = RUNS) -> RunConfig:
     overrides: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
     _check_labels(overrides)
     run = typed(own)
-    _check_switches(overrides)
+    _check_switches(run, overrides)
     _check_presets(run, config.hydra.runtime.choices)
     check_machine(run, folder)
     return run
 
 
-def _check_switches(overrides: Iterable[str]) -> None:
+def _check_switches(run: RunConfig, overrides: Iterable[str]) -> None:
     """OmegaConf takes any whole number for true; here a 2 is a mistake."""
     for text in overrides:
         key, _, value = text.lstrip("+").partition("=")
         if re.fullmatch(r"-?\d+", value) and value not in ("0", "1"):
             group, _, name = key.rpartition(".")
-            fields = dataclasses.fields(GROUPS[group]) if group in GROUPS else ()
+            fields = dataclasses.fields(getattr(run, group)) if group in GROUPS else ()
             if any(item.name == name and item.type == "bool" for item in fields):
                 raise UserError(f"{key}={value}: must be true or false")
 
@@ -166,7 +165,7 @@ def _check_presets(run: RunConfig, choices: Mapping[str, Any]) -> None:
 def check_machine(run: RunConfig, folder: Path = RUNS) -> None:
     """Raise UserError where this machine lacks what the run needs: devices, memory, images, space, permission."""
     check_devices(run.trainer)
-    parameters = number_of_parameters(run.model, run.data.num_classes or CLASSES_IF_UNKNOWN)
+    parameters = run.model.number_of_parameters(run.data.num_classes or CLASSES_IF_UNKNOWN)
     _check_memory(run, parameters)
     for place in (folder, Path(run.data.store_root)):
         check_folder_writable(place)

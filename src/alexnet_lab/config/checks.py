@@ -1,7 +1,7 @@
 """Values and combinations: what cannot work is refused in one line, before anything is written.
 
-Ranges come from the declarations in options.py; the combinations that cannot work are here. Loads neither torch
-nor Lightning.
+Ranges come from the declarations of the options, and what cannot work within a network from its class; the other
+combinations that cannot work are here. Loads neither torch nor Lightning.
 """
 
 from __future__ import annotations
@@ -13,27 +13,24 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_lab.config.geometry import feature_map_sizes, scaled_kernels, stem_edges
 from alexnet_lab.config.options import (
-    ARCHITECTURES,
-    COMMON_OPTIONS,
+    CHOICES,
     ENSEMBLES,
     SINGLE,
     DataConfig,
-    ModelConfig,
     RunConfig,
+    schema_of,
+    without_others,
 )
 from alexnet_lab.core.errors import UserError
 
 UNLIMITED = float("inf")
 FETCHED = ("cifar10", "fashion_mnist", "imagenette", "imagewoof", "tiny_imagenet")  # where data.root does not hold them
 OF_FILES = ("imagenette", "imagewoof", "tiny_imagenet", "imagenet", "folder")  # collections of image files
-NETWORKS_WITH_CONV1 = ("alexnet", "lenet5", "cifar10_net")  # whose first layer is named as the paper names it
-SMALLEST_INPUT = {"lenet5": 12, "cifar10_net": 8}  # pixels; torchvision's networks divide the side by 32
 
 
 class UnknownKeyError(UserError):
-    """A key that no option has; its message is the key."""
+    """A key that the run does not have; its message is the key."""
 
 
 def typed(config: DictConfig) -> RunConfig:
@@ -41,15 +38,28 @@ def typed(config: DictConfig) -> RunConfig:
 
     Raises UserError when a value is missing, outside its range, or cannot work with the others.
     """
-    _check_keys(config, RunConfig, "")
+    run = _with_classes(config)
+    check(run)
+    return run
+
+
+def _with_classes(config: DictConfig) -> RunConfig:
+    schema = schema_of(config)
+    if any(OmegaConf.get_type(config, group) is not type(getattr(schema, group)) for group in CHOICES):
+        # Where a preset of somebody's own begins with the schema of another option than it then chooses.
+        settings: Any = OmegaConf.to_container(config)
+        config = OmegaConf.merge(OmegaConf.structured(schema), without_others(settings))  # type: ignore[assignment]
+    _check_keys(config, schema, "")
     run = OmegaConf.to_object(config)
     assert isinstance(run, RunConfig)
-    check(run)
     return run
 
 
 def check(run: RunConfig) -> None:
     """Raise UserError, in one line, for the first thing that cannot work."""
+    for group, (key, classes) in CHOICES.items():
+        if (chosen := getattr(getattr(run, group), key)) not in classes:
+            raise UserError(f"{group}.{key}={chosen}: must be one of {', '.join(classes)}")
     _check_ranges(run, "")
     _check_names(run)
     _check_network(run)
@@ -57,14 +67,12 @@ def check(run: RunConfig) -> None:
     _check_trainer(run)
 
 
-def _check_keys(config: DictConfig, schema: type, prefix: str) -> None:
+def _check_keys(config: DictConfig, schema: Any, prefix: str) -> None:
     """Refuse keys that the schema does not have, which Hydra's + adds without asking."""
-    fields = {item.name: item.default_factory for item in dataclasses.fields(schema)}
     for key in map(str, config):
-        if key not in fields:
+        if key not in schema.__dataclass_fields__:
             raise UnknownKeyError(prefix + key)
-        child = fields[key]
-        if isinstance(child, type) and dataclasses.is_dataclass(child):
+        if dataclasses.is_dataclass(child := getattr(schema, key)):
             _check_keys(config[key], child, f"{prefix}{key}.")
 
 
@@ -107,10 +115,12 @@ def _check_names(run: RunConfig) -> None:
 
 def _check_network(run: RunConfig) -> None:
     model = run.model
-    if model.architecture == "alexnet":
-        _check_alexnet(model)
-    else:
-        _check_neighbour(run)
+    model.check()
+    if not model.HAS_CONV1 and (run.optim.conv1_milestones or run.optim.freeze_conv1_at < 1):
+        raise UserError(
+            f"optim.freeze_conv1_at={run.optim.freeze_conv1_at}: {model.architecture} has no layer conv1; "
+            "add optim.freeze_conv1_at=1 and optim.conv1_milestones=[], or choose another recipe"
+        )
     if model.input_size > run.data.image_size:
         raise UserError(
             f"model.input_size={model.input_size}: is larger than the stored images, "
@@ -118,71 +128,9 @@ def _check_network(run: RunConfig) -> None:
         )
 
 
-def _check_alexnet(model: ModelConfig) -> None:
-    for key, meant in (
-        ("init_std", "conv1 to fc8"),
-        ("init_bias", "conv1 to fc8"),
-        ("kernels", "conv1 to conv5"),
-        ("units", "fc6 and fc7"),
-    ):
-        needed, found = {"kernels": 5, "units": 2}.get(key, 8), len(getattr(model, key))
-        if found != needed:
-            raise UserError(f"model.{key}: needs {needed} numbers, {meant}; got {found}")
-    if len(set(model.lrn_layers)) != len(model.lrn_layers):
-        raise UserError(f"model.lrn_layers={model.lrn_layers}: names a layer twice")
-    if model.half_kernels and model.towers != 1:
-        raise UserError("model.half_kernels=true: is defined for one tower; add model.towers=1")
-    if not model.communicating and model.towers == 1:
-        raise UserError("model.communicating=false: needs model.towers=2; one tower has nobody to talk to")
-    counts = scaled_kernels(model.width, model.half_kernels, model.communicating, model.kernels, model.units)
-    names = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7")
-    for name, count in zip(names, counts, strict=True):
-        if count < 1 or count % model.towers:
-            raise UserError(
-                f"model.width={model.width}: gives {name} {count} kernels, which {model.towers} towers cannot share"
-            )
-    try:
-        stem_edges(model.input_size, model.stem_kernel_size, model.stem_stride, model.stem_padding)
-    except ValueError as error:
-        raise UserError(f"model.stem_padding={model.stem_padding}: {error}") from None
-    try:
-        feature_map_sizes(
-            model.input_size,
-            model.stem_kernel_size,
-            model.stem_stride,
-            model.overlapping_pool,
-            model.stem_padding,
-            model.without,
-        )
-    except ValueError as error:
-        raise UserError(f"model.input_size={model.input_size}: {error}") from None
-
-
-def _check_neighbour(run: RunConfig) -> None:
-    """An option that the chosen network does not have would otherwise be ignored without a word."""
-    model, defaults = run.model, ModelConfig()
-    known = (*COMMON_OPTIONS, *(ARCHITECTURES[model.architecture] or ()))
-    for item in dataclasses.fields(model):
-        value = getattr(model, item.name)
-        if item.name not in known and value != getattr(defaults, item.name):
-            raise UserError(f"model.{item.name}={value!s}: {model.architecture} has no such option; AlexNet has")
-    smallest = SMALLEST_INPUT.get(model.architecture, 32)
-    if model.input_size < smallest:
-        raise UserError(
-            f"model.input_size={model.input_size}: is too small for {model.architecture}, which needs {smallest}"
-        )
-    if model.architecture not in NETWORKS_WITH_CONV1 and (run.optim.conv1_milestones or run.optim.freeze_conv1_at < 1):
-        raise UserError(
-            f"optim.freeze_conv1_at={run.optim.freeze_conv1_at}: {model.architecture} has no layer conv1; "
-            "add optim.freeze_conv1_at=1 and optim.conv1_milestones=[], or choose another recipe"
-        )
-
-
 def typed_data(config: DictConfig) -> DataConfig:
     """The data group alone of a resolved configuration, for programs that train nothing; raises as `typed` does."""
-    _check_keys(config, RunConfig, "")
-    run = OmegaConf.to_object(config)
-    assert isinstance(run, RunConfig)
+    run = _with_classes(config)
     _check_ranges(run, "")
     _check_collection(run.data)
     return run.data

@@ -1,151 +1,17 @@
 """Every option of a training run: its type, default, unit and range, declared once.
 
-Hydra fills these classes from `conf/` and the command line; `checks` then refuses what cannot work.
-No option's meaning is declared anywhere else, and this file loads neither torch nor Lightning.
+Those of the networks are in `architectures`. Hydra fills these classes from `conf/` and the command line; `checks` then
+refuses what cannot work. Neither file loads torch, Lightning or OmegaConf.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from alexnet_lab.config.geometry import KERNELS_CONV1_TO_CONV5, UNITS_FC6_AND_FC7
-
-# Options of ModelConfig that every architecture has, and those that each has besides; None: all of them.
-COMMON_OPTIONS = ("name", "architecture", "input_size", "stored_size", "pixel_scale")
-ARCHITECTURES: dict[str, tuple[str, ...] | None] = {
-    "alexnet": None,
-    "lenet5": ("activation",),
-    "cifar10_net": ("activation", "lrn"),
-    "vgg11": ("dropout",),
-    "vgg16": ("dropout",),
-    "googlenet": ("dropout",),
-    "resnet18": (),
-    "resnet50": (),
-}
-
-
-def option(
-    default: Any,
-    meaning: str,
-    *,
-    unit: str = "",
-    minimum: float | None = None,
-    maximum: float | None = None,
-    choices: tuple[Any, ...] | None = None,
-) -> Any:
-    """One setting of a configuration class, with what it means and what it may be."""
-    metadata = {"meaning": meaning, "unit": unit, "minimum": minimum, "maximum": maximum, "choices": choices}
-    if isinstance(default, list):
-        return field(default_factory=lambda: list(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
-
-
-@dataclass
-class ModelConfig:
-    """The network: what the paper's section 3 chooses, and what the original program chose."""
-
-    name: str = option("mini", "the preset's name, for tables and logs; model=NAME chooses it, it cannot be set")
-    architecture: str = option(
-        "alexnet", "which network the other options describe; the preset's", choices=tuple(ARCHITECTURES)
-    )
-    towers: int = option(2, "independent halves of the convolutional layers (section 3.2)", choices=(1, 2))
-    communicating: bool = option(True, "towers see each other at conv3 and fc6 (false: joined at fc8 alone)")
-    half_kernels: bool = option(
-        False, "one tower with half the kernels in conv1 to conv4 (run 145-half of the original program)"
-    )
-    kernels: list[int] = option(
-        list(KERNELS_CONV1_TO_CONV5),
-        "of conv1 to conv5, both towers together",
-        unit="kernels",
-        minimum=1,
-        maximum=1_000_000,
-    )
-    units: list[int] = option(list(UNITS_FC6_AND_FC7), "of fc6 and fc7", unit="units", minimum=1, maximum=1_000_000)
-    width: float = option(
-        0.25, "factor on the kernels of every convolution and the units of fc6 and fc7", minimum=0.01, maximum=8.0
-    )
-    without: str = option(
-        "none",
-        "a layer to leave out; its activation and normalization go too, its pooling stays (section 7)",
-        choices=("none", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7"),
-    )
-    sixth_convolution: bool = option(
-        False, "conv6 over the last pooling layer, as large as conv5, seeing both towers (section 6.1's CNN*)"
-    )
-    lrn: bool = option(True, "normalize across kernels (section 3.3)")
-    lrn_layers: list[int] = option(
-        [1, 2], "convolutions that lrn follows, 1 to 5; [] is lrn=false", minimum=1, maximum=5
-    )
-    lrn_per_tower: bool = option(
-        True, "no window leaves its tower (false: over all kernels, as Caffe does, where the towers communicate)"
-    )
-    lrn_size: int = option(5, "neighbouring kernels in one window", unit="kernels", minimum=1, maximum=255)
-    lrn_alpha: float = option(
-        1e-4, "scale of the summed squares; lrn_alpha_convention says how", minimum=0.0, maximum=100.0
-    )
-    lrn_alpha_convention: str = option(
-        "per_window",
-        "per_window: lrn_alpha / lrn_size times the sum (the original, Caffe, nn.LocalResponseNorm); "
-        "per_element: lrn_alpha times the sum (the paper's formula)",
-        choices=("per_window", "per_element"),
-    )
-    lrn_beta: float = option(0.75, "exponent of the normalization", minimum=0.0, maximum=10.0)
-    lrn_k: float = option(2.0, "constant added to the summed squares", minimum=1e-6, maximum=1e6)
-    spatial_normalization: bool = option(
-        True, "the original program's 5 x 5 normalization within each map of conv2; goes with conv2's lrn"
-    )
-    overlapping_pool: bool = option(True, "pool 3 x 3 with stride 2 (section 3.4); false: 2 x 2 with stride 2")
-    layer_order: str = option(
-        "original",
-        "original: conv1 LRN-pool-ReLU, conv5 pool-ReLU; paper: ReLU-LRN-pool everywhere; caffenet: ReLU-pool-LRN",
-        choices=("original", "paper", "caffenet"),
-    )
-    activation: str = option(
-        "relu",
-        "nonlinearity of every hidden layer (section 3.1)",
-        choices=("relu", "tanh", "leaky_relu", "gelu", "silu"),
-    )
-    dropout: float = option(
-        0.5, "probability of dropping a unit of fc6 and fc7 (section 4.2)", minimum=0.0, maximum=0.95
-    )
-    dropout_place: str = option(
-        "after", "drop what fc6 and fc7 give (section 4.2), or before them what they see", choices=("after", "before")
-    )
-    dropout_scaling: str = option(
-        "training",
-        "test: in evaluation all units, times 1 - dropout (section 4.2, the original); "
-        "training: in training those kept, over 1 - dropout (Caffe, torchvision, Keras)",
-        choices=("test", "training"),
-    )
-    input_size: int = option(48, "side of the crop that the network sees", unit="pixels", minimum=1, maximum=4096)
-    stored_size: int = option(
-        64, "side of the stored image that crops come from", unit="pixels", minimum=1, maximum=1024
-    )
-    pixel_scale: float = option(
-        1.0, "factor on the pixels (0..255 minus their mean) before conv1", minimum=1e-6, maximum=1e6
-    )
-    stem_kernel_size: int = option(5, "side of conv1's kernels", unit="pixels", minimum=1, maximum=63)
-    stem_stride: int = option(2, "stride of conv1", unit="pixels", minimum=1, maximum=63)
-    stem_padding: str = option(
-        "ceiling",
-        "around the image: ceiling (the last window of conv1 hangs over the edge, as the original's does), none, "
-        "or pixels on all sides (torchvision: 2)",
-    )
-    initialization: str = option(
-        "normal",
-        "normal: init_std and init_bias (section 5); glorot: Keras's default; pytorch: PyTorch's",
-        choices=("normal", "glorot", "pytorch"),
-    )
-    init_std: list[float] = option(
-        [0.01, 0.01, 0.03, 0.03, 0.03, 0.01, 0.01, 0.01],
-        "standard deviation of the initial weights, conv1 to fc8 (conv6 as conv5)",
-        minimum=0.0,
-        maximum=1000.0,
-    )
-    init_bias: list[float] = option(
-        [0, 1, 0, 1, 1, 1, 1, 0], "initial bias, conv1 to fc8 (conv6 as conv5)", minimum=-1000.0, maximum=1000.0
-    )
+from alexnet_lab.config.architectures import ARCHITECTURES, AlexNetConfig, ModelConfig
+from alexnet_lab.config.option import option
 
 
 @dataclass
@@ -372,17 +238,49 @@ class RunConfig:
         0, "of the initial weights, the order and variation of images, and dropout", minimum=0, maximum=2**32 - 1
     )
     sweep: str | None = option(None, "a sweep's name; its folder is runs/<sweep>/")
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: ModelConfig = field(default_factory=AlexNetConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optim: OptimizationConfig = field(default_factory=OptimizationConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
 
 
-GROUPS = {
-    "model": ModelConfig,
-    "data": DataConfig,
-    "optim": OptimizationConfig,
-    "trainer": TrainerConfig,
-    "logger": LoggerConfig,
-}
+GROUPS = ("model", "data", "optim", "trainer", "logger")
+# By group: the key that says which of its classes has its options, and these classes by what it says.
+CHOICES: dict[str, tuple[str, dict[str, Any]]] = {"model": ("architecture", ARCHITECTURES)}
+
+
+def schema_of(settings: Mapping[str, Any]) -> RunConfig:
+    """A run of defaults with the options that belong to what a nested configuration chooses, or to the default."""
+    run = RunConfig()
+    for group, (key, classes) in CHOICES.items():
+        part = settings.get(group)
+        chosen = part.get(key) if isinstance(part, Mapping) else None
+        if isinstance(chosen, str) and chosen in classes:
+            setattr(run, group, classes[chosen](**{key: chosen}))
+    return run
+
+
+def without_others(settings: dict[str, Any]) -> dict[str, Any]:
+    """A nested configuration of plain values without what it says of other options of a group and what means nothing.
+
+    Configurations once had the options of all networks in every run, at their defaults where they belong to another.
+    """
+    made, schema = dict(settings), schema_of(settings)
+    for group, (_, classes) in CHOICES.items():
+        if isinstance(part := settings.get(group), dict):
+            own = asdict(getattr(schema, group))
+            default = {key: value for kind in reversed(classes.values()) for key, value in asdict(kind()).items()}
+            made[group] = {
+                key: value
+                for key, value in part.items()
+                if key in own or key not in default or value not in (default[key], None)
+            }
+    return made
+
+
+def owners(key: str) -> list[str]:
+    """Which choices of its group have an option, by its dotted key; empty where none has or the group has no choice."""
+    group, _, name = key.partition(".")
+    _, classes = CHOICES.get(group, ("", {}))
+    return [choice for choice, kind in classes.items() if name in kind.__dataclass_fields__]

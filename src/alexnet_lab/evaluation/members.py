@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
 from alexnet_lab.config.checks import typed
-from alexnet_lab.config.options import DataConfig, RunConfig
+from alexnet_lab.config.options import DataConfig, RunConfig, schema_of
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.module import ImageData
 from alexnet_lab.data.store import Store
@@ -115,7 +115,7 @@ def _configuration(folder: Path, moved: Mapping[str, str]) -> RunConfig:
         raise UserError(f"run={folder}: its images, fractals of an earlier version, are rendered no more")
     try:
         here = {"data": {key.removeprefix("data."): value for key, value in moved.items()}}
-        merged = OmegaConf.merge(OmegaConf.structured(RunConfig), settings, here)
+        merged = OmegaConf.merge(OmegaConf.structured(schema_of(settings)), settings, here)
         return typed(merged)  # type: ignore[arg-type]
     except (OmegaConfBaseException, ValueError, TypeError) as error:
         reason = str(error).strip().partition("\n")[0]

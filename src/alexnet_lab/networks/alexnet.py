@@ -13,13 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alexnet_lab.config.geometry import (
-    KERNELS_CONV1_TO_CONV5,
-    UNITS_FC6_AND_FC7,
-    feature_map_sizes,
-    scaled_kernels,
-    stem_edges,
-)
+from alexnet_lab.config.architectures import AlexNetConfig
 from alexnet_lab.networks.local_response_norm import LocalResponseNorm
 from alexnet_lab.networks.spatial_norm import SpatialNorm
 
@@ -105,68 +99,34 @@ class AlexNet(nn.Module):
     Input: (N, 3, input_size, input_size), raw pixels 0..255 minus their mean over the training set.
     Output: (N, num_classes) logits. The towers are channel groups: tower t holds the t-th half of every
     map. They meet at conv3 and from fc6 on or, with communicating=False, at fc8 alone.
-    Arguments are the options of ModelConfig, which gives their meanings and ranges.
     """
 
-    def __init__(
-        self,
-        num_classes: int = 1000,
-        *,
-        kernels: Sequence[int] = KERNELS_CONV1_TO_CONV5,
-        units: Sequence[int] = UNITS_FC6_AND_FC7,
-        width: float = 1.0,
-        towers: int = 2,
-        communicating: bool = True,
-        half_kernels: bool = False,
-        without: str = "none",
-        sixth_convolution: bool = False,
-        lrn: bool = True,
-        lrn_layers: Sequence[int] = (1, 2),
-        lrn_per_tower: bool = True,
-        lrn_size: int = 5,
-        lrn_alpha: float = 1e-4,
-        lrn_alpha_convention: str = "per_window",
-        lrn_beta: float = 0.75,
-        lrn_k: float = 2.0,
-        spatial_normalization: bool = True,
-        overlapping_pool: bool = True,
-        layer_order: str = "original",
-        activation: str = "relu",
-        dropout: float = 0.5,
-        dropout_place: str = "after",
-        dropout_scaling: str = "test",
-        input_size: int = 224,
-        pixel_scale: float = 1.0,
-        stem_kernel_size: int = 11,
-        stem_stride: int = 4,
-        stem_padding: str = "ceiling",
-        initialization: str = "normal",
-        init_std: Sequence[float] = (0.01, 0.01, 0.03, 0.03, 0.03, 0.01, 0.01, 0.01),
-        init_bias: Sequence[float] = (0, 1, 0, 1, 1, 1, 1, 0),
-    ) -> None:
+    def __init__(self, num_classes: int, options: AlexNetConfig) -> None:
         super().__init__()
-        counts = dict(zip(LAYERS, scaled_kernels(width, half_kernels, communicating, kernels, units), strict=False))
+        towers, without, overlapping = options.towers, options.without, options.overlapping_pool
+        counts = dict(zip(LAYERS, options.layer_sizes(), strict=False))
         counts["conv6"] = counts["conv5"]
-        sizes = feature_map_sizes(input_size, stem_kernel_size, stem_stride, overlapping_pool, stem_padding, without)
-        before, after = stem_edges(input_size, stem_kernel_size, stem_stride, stem_padding)
-        joined = 1 if communicating else towers  # groups of the layers in which towers may meet
-        narrow = 0 if overlapping_pool else 1  # run 147 takes a pixel of padding from conv2 and conv5
+        before, after = options.edges()
+        joined = 1 if options.communicating else towers  # groups of the layers in which towers may meet
+        narrow = 0 if overlapping else 1  # run 147 takes a pixel of padding from conv2 and conv5
         seen = 3  # maps or units that the next layer sees
 
         def followers(layer: str) -> OrderedDict[str, nn.Module]:
             """What follows a convolution; if that is left out, its pooling alone: later maps keep their sizes."""
             made: OrderedDict[str, nn.Module] = OrderedDict()
-            normalized = lrn and layer != without and int(layer[-1]) in lrn_layers
-            for word in LAYER_ORDERS[layer_order].get(layer, ("activation", "lrn")):
+            normalized = options.lrn and layer != without and int(layer[-1]) in options.lrn_layers
+            for word in LAYER_ORDERS[options.layer_order].get(layer, ("activation", "lrn")):
                 if word == "pool":
-                    made["pool"] = nn.MaxPool2d(3 if overlapping_pool else 2, stride=2, ceil_mode=True)
+                    made["pool"] = nn.MaxPool2d(3 if overlapping else 2, stride=2, ceil_mode=True)
                 elif word == "activation" and layer != without:
-                    made["activation"] = ACTIVATIONS[activation]()
+                    made["activation"] = ACTIVATIONS[options.activation]()
                 elif word == "lrn" and normalized:
-                    alpha = lrn_alpha * (lrn_size if lrn_alpha_convention == "per_element" else 1)
-                    groups = towers if lrn_per_tower or not communicating else 1  # a window too would communicate
-                    made["lrn"] = LocalResponseNorm(lrn_size, alpha, lrn_beta, lrn_k, groups)
-                elif word == "spatial" and normalized and spatial_normalization:
+                    size, alpha = options.lrn_size, options.lrn_alpha
+                    if options.lrn_alpha_convention == "per_element":
+                        alpha *= size
+                    groups = towers if options.lrn_per_tower else joined  # a window too would communicate
+                    made["lrn"] = LocalResponseNorm(size, alpha, options.lrn_beta, options.lrn_k, groups)
+                elif word == "spatial" and normalized and options.spatial_normalization:
                     made["spatial"] = SpatialNorm()
             return made
 
@@ -185,24 +145,25 @@ class AlexNet(nn.Module):
             units = counts[layer]
             linear = nn.Linear(seen, units) if joined == 1 else TowerLinear(seen, units, joined)
             seen = units
-            layers = {"linear": linear, "activation": ACTIVATIONS[activation]()}
-            drop = {"dropout": DROPOUTS[dropout_scaling](dropout)}
-            return nn.Sequential(OrderedDict(drop | layers if dropout_place == "before" else layers | drop))
+            layers = {"linear": linear, "activation": ACTIVATIONS[options.activation]()}
+            drop = {"dropout": DROPOUTS[options.dropout_scaling](options.dropout)}
+            return nn.Sequential(OrderedDict(drop | layers if options.dropout_place == "before" else layers | drop))
 
-        self.pixel_scale = pixel_scale
+        self.pixel_scale = options.pixel_scale
         self.stem_edge = nn.ZeroPad2d((0, after, 0, after)) if after > before else nn.Identity()
-        self.conv1 = convolution("conv1", stem_kernel_size, groups=1, stride=stem_stride, padding=before)
+        self.conv1 = convolution("conv1", options.stem_kernel_size, 1, options.stem_stride, padding=before)
         self.conv2 = convolution("conv2", 5, groups=towers, padding=2 - narrow)
         self.conv3 = convolution("conv3", 3, groups=joined, padding=1)
         self.conv4 = convolution("conv4", 3, groups=towers, padding=1)
         self.conv5 = convolution("conv5", 3, groups=towers, padding=1 - narrow)
         # Over the last pooling layer (section 6.1). The original's runs 146 say how: both towers, 3 x 3, ReLU.
-        self.conv6 = convolution("conv6", 3, groups=joined, padding=1) if sixth_convolution else nn.Sequential()
-        seen *= sizes[-1] ** 2
+        sixth = options.sixth_convolution
+        self.conv6 = convolution("conv6", 3, groups=joined, padding=1) if sixth else nn.Sequential()
+        seen *= options.map_sizes()[-1] ** 2
         self.fc6 = fully_connected("fc6")
         self.fc7 = fully_connected("fc7")
         self.fc8 = nn.Linear(seen, num_classes)
-        self.initialize(initialization, init_std, init_bias)
+        self.initialize(options.initialization, options.init_std, options.init_bias)
 
     def weighted_layers(self) -> list[nn.Module]:
         """The layers that have weights, in order: conv1 to fc8, without those that are left out."""

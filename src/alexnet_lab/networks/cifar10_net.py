@@ -7,6 +7,7 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
+from alexnet_lab.config.architectures import Cifar10NetConfig
 from alexnet_lab.networks.alexnet import ACTIVATIONS
 from alexnet_lab.networks.spatial_norm import SpatialNorm
 
@@ -24,28 +25,20 @@ class Cifar10Net(nn.Module):
     positions; it is not built here. 89,578 parameters with 10 classes at 32 pixels.
     """
 
-    def __init__(
-        self,
-        num_classes: int,
-        *,
-        input_size: int = 32,
-        pixel_scale: float = 1.0,
-        activation: str = "relu",
-        lrn: bool = True,
-    ) -> None:
+    def __init__(self, num_classes: int, options: Cifar10NetConfig) -> None:
         super().__init__()
 
         def block(seen: int, kernels: int, pool: nn.Module, normalized: bool, pool_first: bool) -> nn.Sequential:
-            pooling, nonlinearity = {"pool": pool}, {"activation": ACTIVATIONS[activation]()}
+            pooling, nonlinearity = {"pool": pool}, {"activation": ACTIVATIONS[options.activation]()}
             layers = pooling | nonlinearity if pool_first else nonlinearity | pooling
-            if normalized and lrn:
+            if normalized and options.lrn:
                 layers["lrn"] = SpatialNorm(3, 5e-5, 0.75)
             return nn.Sequential(OrderedDict(conv=nn.Conv2d(seen, kernels, 5, padding=2), **layers))
 
-        side = input_size
+        side = options.input_size
         for _ in range(3):
             side = side // 2  # ceil((side - 3) / 2) + 1, the original's rule
-        self.pixel_scale = pixel_scale
+        self.pixel_scale = options.pixel_scale
         self.conv1 = block(3, 32, nn.MaxPool2d(3, 2, ceil_mode=True), normalized=True, pool_first=True)
         self.conv2 = block(32, 32, nn.AvgPool2d(3, 2, ceil_mode=True), normalized=True, pool_first=False)
         self.conv3 = block(32, 64, nn.AvgPool2d(3, 2, ceil_mode=True), normalized=False, pool_first=False)

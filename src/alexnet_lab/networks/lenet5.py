@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from alexnet_lab.config.architectures import LeNet5Config
 from alexnet_lab.networks.alexnet import ACTIVATIONS
 
 
@@ -17,18 +18,13 @@ class LeNet5(nn.Module):
     trainable coefficients; every map of conv2 sees every map of pool1; a linear layer and softmax
     cross-entropy for the radial basis functions; the last convolution is written as the fully connected
     layer that it is at 32 pixels. 62,006 parameters with 10 classes.
-    Raises ValueError where input_size leaves nothing to pool (below 12 pixels).
     """
 
-    def __init__(
-        self, num_classes: int, *, input_size: int = 32, pixel_scale: float = 1.0, activation: str = "tanh"
-    ) -> None:
+    def __init__(self, num_classes: int, options: LeNet5Config) -> None:
         super().__init__()
-        side = ((input_size - 4) // 2 - 4) // 2  # of the maps after pool2
-        if side < 1:
-            raise ValueError(f"input_size={input_size}: LeNet-5 needs at least 12 pixels")
-        nonlinearity = ACTIVATIONS[activation]
-        self.pixel_scale = pixel_scale
+        side = ((options.input_size - 4) // 2 - 4) // 2  # of the maps after pool2
+        nonlinearity = ACTIVATIONS[options.activation]
+        self.pixel_scale = options.pixel_scale
         self.conv1 = nn.Sequential(nn.Conv2d(3, 6, 5), nonlinearity(), nn.AvgPool2d(2))
         self.conv2 = nn.Sequential(nn.Conv2d(6, 16, 5), nonlinearity(), nn.AvgPool2d(2))
         self.fc3 = nn.Sequential(nn.Linear(16 * side * side, 120), nonlinearity())

@@ -11,7 +11,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from alexnet_lab.config.options import RunConfig
+from alexnet_lab.config.options import RunConfig, schema_of, without_others
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.files import read_bytes
 
@@ -51,7 +51,8 @@ MIGRATIONS: dict[int, Callable[[dict[str, Any]], None]] = {1: _from_1}
 
 
 def migrated(settings: dict[str, Any], version: Any, file: Path) -> dict[str, Any]:
-    """A configuration as this version has it. An option that it lacks was not there yet and means its default.
+    """A configuration as this version has it. An option that it lacks was not there yet and means its default; the
+    defaults of options that belong to another network than its own are left out.
 
     Raises UserError for one of a later version, and ValueError where `version` is no version.
     """
@@ -62,7 +63,8 @@ def migrated(settings: dict[str, Any], version: Any, file: Path) -> dict[str, An
     made = {key: dict(value) if isinstance(value, dict) else value for key, value in settings.items()}
     for number in range(version, VERSION):
         MIGRATIONS[number](made)
-    for group, options in dataclasses.asdict(RunConfig()).items():
+    made = without_others(made)
+    for group, options in dataclasses.asdict(schema_of(made)).items():
         if isinstance(options, dict) and isinstance(made.get(group), dict):
             made[group] = {**options, **made[group]}
     return made

@@ -11,8 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from alexnet_lab.config.options import ModelConfig
-from alexnet_lab.config.parameters import number_of_parameters
+from alexnet_lab.config.options import schema_of
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.files import read_json
 from alexnet_lab.runs.config_snapshot import VERSION, migrated
@@ -49,7 +48,7 @@ def read_result(folder: Path) -> dict[str, Any] | None:
             raise ValueError("it is no result")
         _check_values(result)
         _check(result)
-        complete = set(dataclasses.asdict(ModelConfig())) <= result["config"]["model"].keys()
+        complete = set(dataclasses.asdict(schema_of(result["config"]).model)) <= result["config"]["model"].keys()
         result["config"] = migrated(result["config"], result.get("schema_version"), path)
         _check_consistency(folder, result, complete)
     except (FileNotFoundError, NotADirectoryError):
@@ -132,15 +131,16 @@ def _check_consistency(folder: Path, result: dict[str, Any], complete: bool) -> 
     if "images" in result:
         classes = result["images"]["classes"]
     if complete and type(classes) is int:
-        expected = _parameters(config["model"], classes)
+        expected = _parameters(config, classes)
         if expected != result["parameters"]:
             raise ValueError(f"it has {result['parameters']} parameters, and its configuration {expected}")
 
 
-def _parameters(model: dict[str, Any], classes: int) -> int:
+def _parameters(config: dict[str, Any], classes: int) -> int:
     try:
-        settings: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ModelConfig), model))
-        return number_of_parameters(settings, classes)
+        merged = OmegaConf.merge(OmegaConf.structured(schema_of(config).model), config["model"])
+        model: Any = OmegaConf.to_object(merged)
+        return int(model.number_of_parameters(classes))
     except (OmegaConfBaseException, ArithmeticError, ValueError, TypeError, IndexError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(f"its network cannot be built ({reason:.80})") from None

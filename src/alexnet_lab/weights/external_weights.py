@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from alexnet_lab.config import schema
-from alexnet_lab.config.options import ModelConfig
+from alexnet_lab.config.architectures import ModelConfig
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.paths import CONF
 from alexnet_lab.weights.trained_network import TrainedNetwork, assemble, check_shape, checked_model, shapes_alone

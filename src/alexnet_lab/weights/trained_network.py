@@ -14,8 +14,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
+from alexnet_lab.config.architectures import ModelConfig
 from alexnet_lab.config.checks import check
-from alexnet_lab.config.options import DataConfig, ModelConfig, RunConfig
+from alexnet_lab.config.options import DataConfig, RunConfig, schema_of, without_others
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.networks.build import build_network
 
@@ -128,7 +129,8 @@ def checked_model(values: Any, file: Path) -> ModelConfig:
     if "${" in repr(values):  # OmegaConf would look such a value up, in the environment for instance
         raise UserError(f"{file}: its model configuration refers to something outside the file")
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(ModelConfig), values)
+        settings = without_others({"model": values})
+        merged = OmegaConf.merge(OmegaConf.structured(schema_of(settings).model), settings["model"])
         model = OmegaConf.to_object(merged)
     except (OmegaConfBaseException, ValueError, TypeError) as error:
         reason = str(error).strip().partition("\n")[0]
