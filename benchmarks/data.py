@@ -71,10 +71,11 @@ def make_figures(folder: Path, images: int) -> int:
 
 def pack(folder: Path) -> None:
     """Our store of 256 x 256 pixels in store/, and its training images as single files in npy/."""
-    from alexnet_lab.config.options import DataConfig, RunConfig
+    from alexnet_lab.config.image_sources import FolderConfig
+    from alexnet_lab.config.options import RunConfig
     from alexnet_lab.data.module import ImageData
 
-    data = DataConfig(source="folder", root=str(folder / "jpeg"), store_root=str(folder / "store"), image_size=256)
+    data = FolderConfig(root=str(folder / "jpeg"), store_root=str(folder / "store"), image_size=256)
     images = ImageData(RunConfig(data=data))
     images.prepare_data()
     (folder / "npy").mkdir()

@@ -103,7 +103,7 @@ def test_a_store_of_an_earlier_version_is_prepared_anew(program: Program, images
     ("arguments", "said"),
     [
         (("data=imagenet",), "needs data.root=DIR"),
-        (("data=digits", "data.classes=[1,2]"), "data.classes: data=digits has no such choice"),
+        (("data=digits", "data.classes=[1,2]"), "data.classes: no such key here; it comes with imagenette"),
         (("data=folder", "data.root=images", "data.classes=[drak,light]"), "no class drak; the nearest are dark"),
         (("data=folder", "data.root=images", "data.classes=[dark]"), "names one class"),
         (("data=folder", "data.root=images", "data.layout=kaggle"), "lacks LOC_val_solution.csv"),

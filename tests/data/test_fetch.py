@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alexnet_lab.config.options import DataConfig
+from alexnet_lab.config.image_sources import DigitsConfig, PublishedFilesConfig
 from alexnet_lab.core.errors import Preempted, UserError
 from alexnet_lab.data import fetch
 from alexnet_lab.data.cifar10 import Cifar10Source
@@ -91,8 +91,8 @@ def publish(monkeypatch: pytest.MonkeyPatch, name: str, content: bytes) -> None:
     monkeypatch.setitem(fetch.ARCHIVES, name, fetch.Archive(name, "http://127.0.0.1:1", md5))
 
 
-def imagenette(root: Path, url: str) -> DataConfig:
-    return DataConfig(source="imagenette", root=str(root), url=url, image_size=64)
+def imagenette(root: Path, url: str) -> PublishedFilesConfig:
+    return PublishedFilesConfig(source="imagenette", root=str(root), url=url, image_size=64)
 
 
 def test_a_collection_is_fetched_and_prepared(tmp_path: Path, archive: bytes) -> None:
@@ -268,14 +268,14 @@ def test_tiny_imagenet_is_fetched_as_a_zip(tmp_path: Path, monkeypatch: pytest.M
         packed.writestr("tiny-imagenet-200/val/val_annotations.txt", "n01.JPEG\tn01\t0\nn02.JPEG\tn02\t0\n")
     publish(monkeypatch, "tiny-imagenet-200.zip", stream.getvalue())
     with serving({"tiny-imagenet-200.zip": stream.getvalue()}) as (_, url):
-        data = DataConfig(source="tiny_imagenet", store_root=str(tmp_path), url=url, image_size=64)
+        data = PublishedFilesConfig(source="tiny_imagenet", store_root=str(tmp_path), url=url, image_size=64)
         store = prepare_store(tmp_path, make_source(data))
     assert store.labels("val").tolist() == [0, 1]
     assert (tmp_path / "downloads" / "tiny-imagenet-200.zip").is_file()
 
 
 def test_the_digits_need_no_download(tmp_path: Path) -> None:
-    store = prepare_store(tmp_path, make_source(DataConfig(source="digits", image_size=16)))
+    store = prepare_store(tmp_path, make_source(DigitsConfig(image_size=16)))
     assert [len(store.labels(split)) for split in ("train", "val")] == [1438, 359]
     one = Image.fromarray(store.images("train")[0])
     assert one.convert("L").convert("RGB").tobytes() == one.tobytes()  # grey

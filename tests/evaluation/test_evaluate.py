@@ -103,6 +103,7 @@ def test_what_cannot_be_evaluated_is_refused_in_one_line(
         ([f"run={runs[0]}", "views=five-crop"], "views=five-crop: must be one of centre, ten-crop"),
         ([f"run=[{runs[0]},{runs[0]}]"], "twice"),
         (["run=[]"], "names no run folder"),
+        ([f"run={runs[0]}", "data.root=/tmp"], "reads no folder; drop data.root"),
         ([f"run={runs[0]}", "devices=0"], "devices=0: must be a whole number from 1 to 1024"),
         ([f"run={runs[0]}", "devices=1000", "accelerator=cpu"], "processes are the most"),
         ([f"run={runs[0]}", "out=/dev/null/x"], "may not be written"),

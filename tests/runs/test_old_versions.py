@@ -11,7 +11,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from alexnet_lab.config.architectures import LeNet5Config
-from alexnet_lab.config.options import RunConfig
+from alexnet_lab.config.image_sources import DigitsConfig
+from alexnet_lab.config.options import RunConfig, schema_of
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.runs import checkpoint_file, config_snapshot
 from alexnet_lab.runs.config_snapshot import read_configuration
@@ -38,7 +39,7 @@ def on_digits(tmp_path: Path) -> Path:
 def same_settings(folder: Path) -> RunConfig:
     """What today's command line with the same settings composes."""
     old: Any = read_configuration(folder)
-    run: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(RunConfig), old))
+    run: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema_of(old)), old))
     return run
 
 
@@ -75,12 +76,14 @@ def test_fractals_that_are_rendered_no_more_are_other_images() -> None:
         check_same_run(OF_VERSION_1, run)
 
 
-def test_options_of_other_networks_are_left_out(tmp_path: Path) -> None:
-    """Every configuration had them all before each network declared its own; these meant nothing."""
+def test_options_of_other_networks_and_sources_are_left_out(tmp_path: Path) -> None:
+    """Every configuration had them all before each network and source declared its own; these meant nothing."""
     model = "architecture: lenet5, input_size: 32, activation: tanh, width: 0.25, lrn_layers: [1, 2]"
-    (tmp_path / "config.yaml").write_text(f"version: 2\nmodel: {{{model}, lrn: true}}\n")
+    data = "source: digits, root: null, layout: auto, num_classes: null, rotation: 5.0"
+    (tmp_path / "config.yaml").write_text(f"version: 2\nmodel: {{{model}, lrn: true}}\ndata: {{{data}}}\n")
     found: Any = read_configuration(tmp_path)
     assert found["model"] == dataclasses.asdict(LeNet5Config())
+    assert found["data"] == dataclasses.asdict(DigitsConfig())
     (tmp_path / "config.yaml").write_text(f"version: 2\nmodel: {{{model}, lrn: false}}\n")
     found = read_configuration(tmp_path)
     assert found["model"]["lrn"] is False  # which LeNet-5 never had: kept, and refused

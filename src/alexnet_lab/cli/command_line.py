@@ -223,7 +223,7 @@ def explain(error: BaseException) -> str:
     if found := re.search(r"Error merging override ([^\n]+)", text):
         return f"{found[1].strip()}: {_plain_cause(chain)}"
     if found := re.search(r"full_key: ([\w.]+)", text):
-        return f"{found[1]}: {_plain_cause(chain)}"
+        return _unknown_key(found[1]) if _lacks_key(chain) else f"{found[1]}: {_plain_cause(chain)}"
     if type(error).__name__ == "OverrideParseException":
         override = getattr(error, "override", "")
         return f"{override!r}: cannot be read as key=value; quote values that hold special characters"
@@ -231,10 +231,12 @@ def explain(error: BaseException) -> str:
 
 
 def _explain_override(key: str, chain: list[BaseException]) -> str:
-    unknown = key not in known_keys() or any(
-        isinstance(error, ConfigKeyError | ConfigAttributeError) for error in chain
-    )
-    return _unknown_key(key) if unknown else f"{key}: {_plain_cause(chain)}"
+    return _unknown_key(key) if key not in known_keys() or _lacks_key(chain) else f"{key}: {_plain_cause(chain)}"
+
+
+def _lacks_key(chain: list[BaseException]) -> bool:
+    """Whether OmegaConf misses a key: one that nothing has, or that another option of its group has."""
+    return any(isinstance(error, ConfigKeyError | ConfigAttributeError) for error in chain)
 
 
 def _unknown_key(key: str) -> str:

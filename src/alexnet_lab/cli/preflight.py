@@ -165,7 +165,7 @@ def _check_presets(run: RunConfig, choices: Mapping[str, Any]) -> None:
 def check_machine(run: RunConfig, folder: Path = RUNS) -> None:
     """Raise UserError where this machine lacks what the run needs: devices, memory, images, space, permission."""
     check_devices(run.trainer)
-    parameters = run.model.number_of_parameters(run.data.num_classes or CLASSES_IF_UNKNOWN)
+    parameters = run.model.number_of_parameters(getattr(run.data, "num_classes", CLASSES_IF_UNKNOWN))
     _check_memory(run, parameters)
     for place in (folder, Path(run.data.store_root)):
         check_folder_writable(place)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from alexnet_lab.config.options import DataConfig
+from alexnet_lab.config.image_sources import DataConfig
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.progress import ByteProgress
 from alexnet_lab.core.signals import stop_when_asked
@@ -32,7 +32,7 @@ def prepare(data: DataConfig) -> None:
 def verify(data: DataConfig) -> None:
     """Read the store of the collection that is named, and look whether that has changed since; or read all stores."""
     directory, source = Path(data.store_root), None
-    if data.root is None and not any(argument.startswith("data=") for argument in sys.argv[1:]):
+    if getattr(data, "root", None) is None and not any(argument.startswith("data=") for argument in sys.argv[1:]):
         paths = sorted(manifest.parent for manifest in directory.glob("*/manifest.json"))
         if not paths:
             raise UserError(f"{directory}: holds no prepared data")
@@ -59,18 +59,19 @@ def verify_archives(data: DataConfig) -> None:
     """Compare the MD5 of every published archive in data.root with what its publisher states."""
     from alexnet_lab.data.fetch import ARCHIVES, md5_of
 
-    if data.root is None:
-        raise UserError("verify-archives: needs data.root=DIR, the folder that holds the archives")
-    found = [archive for archive in ARCHIVES.values() if (Path(data.root) / archive.name).is_file()]
+    root = getattr(data, "root", None)
+    if root is None:
+        raise UserError("verify-archives: needs data=imagenet data.root=DIR, the folder that holds the archives")
+    found = [archive for archive in ARCHIVES.values() if (Path(root) / archive.name).is_file()]
     if not found:
-        raise UserError(f"{data.root}: holds none of {', '.join(ARCHIVES)}")
+        raise UserError(f"{root}: holds none of {', '.join(ARCHIVES)}")
     wrong: list[str] = []
     for archive in found:
-        right = md5_of(Path(data.root) / archive.name, "Checking") == archive.md5
+        right = md5_of(Path(root) / archive.name, "Checking") == archive.md5
         print(f"{archive.name}: {'as published' if right else 'NOT as published'}", flush=True)
         wrong += [] if right else [archive.name]
     if wrong:
-        raise UserError(f"{data.root}: {', '.join(wrong)}: another MD5 than was published; fetch again")
+        raise UserError(f"{root}: {', '.join(wrong)}: another MD5 than was published; fetch again")
 
 
 COMMANDS: dict[str, Callable[[DataConfig], None]] = {

@@ -9,13 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from alexnet_lab.config.geometry import (
-    KERNELS_CONV1_TO_CONV5,
-    UNITS_FC6_AND_FC7,
-    feature_map_sizes,
-    scaled_kernels,
-    stem_edges,
-)
+from alexnet_lab.config import geometry
+from alexnet_lab.config.geometry import KERNELS_CONV1_TO_CONV5, UNITS_FC6_AND_FC7
 from alexnet_lab.config.option import option
 from alexnet_lab.core.errors import UserError
 
@@ -184,15 +179,15 @@ class AlexNetConfig(ModelConfig):
 
     def layer_sizes(self) -> tuple[int, ...]:
         """Kernels of conv1 to conv5 and units of fc6 and fc7, over all towers."""
-        return scaled_kernels(self.width, self.half_kernels, self.communicating, self.kernels, self.units)
+        return geometry.scaled_kernels(self.width, self.half_kernels, self.communicating, self.kernels, self.units)
 
     def edges(self) -> tuple[int, int]:
         """Pixels added before and after the image; raises ValueError as `geometry.stem_edges` does."""
-        return stem_edges(self.input_size, self.stem_kernel_size, self.stem_stride, self.stem_padding)
+        return geometry.stem_edges(self.input_size, self.stem_kernel_size, self.stem_stride, self.stem_padding)
 
     def map_sizes(self) -> tuple[int, ...]:
         """Sides of the maps, in pixels; raises ValueError as `geometry.feature_map_sizes` does."""
-        return feature_map_sizes(
+        return geometry.feature_map_sizes(
             *(self.input_size, self.stem_kernel_size, self.stem_stride, self.overlapping_pool),
             *(self.stem_padding, self.without),
         )

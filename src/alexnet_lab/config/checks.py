@@ -1,32 +1,21 @@
 """Values and combinations: what cannot work is refused in one line, before anything is written.
 
-Ranges come from the declarations of the options, and what cannot work within a network from its class; the other
+Ranges come from the declarations of the options, and what cannot work within a group from its class; the other
 combinations that cannot work are here. Loads neither torch nor Lightning.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_lab.config.options import (
-    CHOICES,
-    ENSEMBLES,
-    SINGLE,
-    DataConfig,
-    RunConfig,
-    schema_of,
-    without_others,
-)
+from alexnet_lab.config.image_sources import DataConfig, FractalsConfig
+from alexnet_lab.config.options import CHOICES, ENSEMBLES, SINGLE, RunConfig, schema_of, without_others
 from alexnet_lab.core.errors import UserError
 
 UNLIMITED = float("inf")
-FETCHED = ("cifar10", "fashion_mnist", "imagenette", "imagewoof", "tiny_imagenet")  # where data.root does not hold them
-OF_FILES = ("imagenette", "imagewoof", "tiny_imagenet", "imagenet", "folder")  # collections of image files
 
 
 class UnknownKeyError(UserError):
@@ -132,58 +121,16 @@ def typed_data(config: DictConfig) -> DataConfig:
     """The data group alone of a resolved configuration, for programs that train nothing; raises as `typed` does."""
     run = _with_classes(config)
     _check_ranges(run, "")
-    _check_collection(run.data)
+    run.data.check()
     return run.data
 
 
 def _check_data(run: RunConfig) -> None:
     data = run.data
-    _check_collection(data)
-    if data.source == "fractals":
-        check_top5(data.num_classes or 0)
-        images = (data.num_classes or 0) * (data.train_images_per_class or 0)
-        check_batch(run, images)
-
-
-def _check_collection(data: DataConfig) -> None:
-    if data.source == "fractals":
-        if data.root is not None:
-            raise UserError(f"data.root={data.root}: data=fractals is made here and reads no folder; drop data.root")
-        if None in (data.num_classes, data.train_images_per_class, data.val_images_per_class):
-            raise UserError("data=fractals: needs num_classes, train_images_per_class and val_images_per_class")
-    elif data.source == "digits":
-        if data.root is not None:
-            raise UserError(f"data.root={data.root}: data=digits comes with scikit-learn; drop data.root")
-    elif data.root is not None:
-        root = Path(data.root).expanduser()
-        is_to_be_made = data.source in FETCHED and not os.path.lexists(root) and root.parent.is_dir()
-        if not root.is_dir() and not is_to_be_made:
-            raise UserError(f"data.root={data.root}: no such folder")
-        if root.exists() and not os.access(root, os.R_OK | os.X_OK):
-            raise UserError(f"data.root={data.root}: may not be read; check its permissions")
-    elif data.source not in FETCHED:
-        raise UserError(f"data={data.source}: needs data.root=DIR, the folder that holds the images")
-    _check_selection(data)
-
-
-def _check_selection(data: DataConfig) -> None:
-    """An option that the source does not have would otherwise be ignored without a word."""
-    for key, sources in (
-        ("classes", OF_FILES),
-        ("train_fraction", (*OF_FILES, "fashion_mnist")),
-        ("val_fraction", (*OF_FILES, "digits")),
-        ("split_seed", (*OF_FILES, "digits", "fashion_mnist")),
-        ("layout", ("imagenet", "folder")),
-        ("url", FETCHED),
-    ):
-        if data.source not in sources and getattr(data, key) != getattr(DataConfig(), key):
-            raise UserError(f"data.{key}: data={data.source} has no such choice; {', '.join(sources)} have")
-    if len(set(data.classes)) < len(data.classes):
-        raise UserError(f"data.classes={data.classes}: names a class twice")
-    if len(data.classes) == 1:
-        raise UserError(f"data.classes={data.classes}: names one class; there is nothing to tell apart")
-    if data.url is not None and not data.url.startswith(("http://", "https://")):
-        raise UserError(f"data.url={data.url}: must begin with http:// or https://")
+    data.check()
+    if isinstance(data, FractalsConfig):
+        check_top5(data.num_classes)
+        check_batch(run, data.num_classes * data.train_images_per_class)
 
 
 def check_top5(num_classes: int) -> None:

@@ -1,7 +1,7 @@
 """Every option of a training run: its type, default, unit and range, declared once.
 
-Those of the networks are in `architectures`. Hydra fills these classes from `conf/` and the command line; `checks` then
-refuses what cannot work. Neither file loads torch, Lightning or OmegaConf.
+Those of the networks are in `architectures`, those of the data in `image_sources`. Hydra fills these classes from
+`conf/` and the command line; `checks` then refuses what cannot work. None of them loads torch, Lightning or OmegaConf.
 """
 
 from __future__ import annotations
@@ -11,111 +11,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from alexnet_lab.config.architectures import ARCHITECTURES, AlexNetConfig, ModelConfig
+from alexnet_lab.config.image_sources import SOURCES, DataConfig, FractalsConfig
 from alexnet_lab.config.option import option
-
-
-@dataclass
-class DataConfig:
-    """Where the images come from and how they are varied in training (section 4.1)."""
-
-    source: str = option(
-        "fractals",
-        "what kind of collection is read",
-        choices=(
-            "fractals",
-            "digits",
-            "cifar10",
-            "fashion_mnist",
-            "imagenette",
-            "imagewoof",
-            "tiny_imagenet",
-            "imagenet",
-            "folder",
-        ),
-    )
-    root: str | None = option(
-        None, "folder of the collection; what can be fetched is put there, by default into store_root/downloads"
-    )
-    layout: str = option(
-        "auto",
-        "how a collection of files lies in its folder (docs/data.md); auto: as is found",
-        choices=("auto", "archives", "parquet", "kaggle", "tiny_imagenet", "extracted", "train_val", "tree"),
-    )
-    url: str | None = option(None, "address of a folder to fetch published archives from, instead of their publishers'")
-    classes: list[str] = option([], "classes to take, by name or in words; []: all (collections of image files)")
-    train_fraction: float = option(
-        1.0,
-        "share of each class's training images to take (collections of image files, fashion_mnist)",
-        minimum=1e-6,
-        maximum=1.0,
-    )
-    val_fraction: float = option(
-        0.2,
-        "share of each class's images to validate on, where a collection has no validation images of its own",
-        minimum=1e-6,
-        maximum=0.9,
-    )
-    split_seed: int = option(0, "which images train_fraction and val_fraction take", minimum=0, maximum=2**31)
-    store_root: str = option("datasets", "folder in which prepared collections are kept")
-    image_size: int = option(64, "side of the stored images", unit="pixels", minimum=16, maximum=1024)
-    num_classes: int | None = option(10, "classes (fractals alone; elsewhere counted)", minimum=2, maximum=100_000)
-    train_images_per_class: int | None = option(100, "training images a class (fractals)", minimum=1, maximum=1_000_000)
-    val_images_per_class: int | None = option(500, "validation images a class (fractals)", minimum=1, maximum=1_000_000)
-    collection_seed: int = option(0, "which collection of fractals", minimum=0, maximum=2**31)
-    rotation: float = option(
-        20.0, "largest turn of a shape, to either side (fractals)", unit="degrees", minimum=0.0, maximum=180.0
-    )
-    shape_variation: float = option(
-        0.04, "how far an image's shape differs from its class's, relatively (fractals)", minimum=0.0, maximum=0.5
-    )
-    class_colour: float = option(
-        0.2,
-        "part of a shape's hue that its class decides; 0: colour tells nothing (fractals)",
-        minimum=0.0,
-        maximum=1.0,
-    )
-    darker_fraction: float = option(
-        0.2, "share of images whose shape is darker than the background (fractals)", minimum=0.0, maximum=1.0
-    )
-    clutter: int = option(
-        0, "smaller shapes of no class behind the shape (fractals)", unit="shapes", minimum=0, maximum=16
-    )
-    occluded_fraction: float = option(
-        0.2, "share of images that a rectangle lies over (fractals)", minimum=0.0, maximum=1.0
-    )
-    occlusion: float = option(
-        1.2, "largest area of that rectangle over the image's; the smallest is 0.4 of it", minimum=0.0, maximum=2.0
-    )
-    workers: int = option(2, "threads that read batches ahead", unit="threads", minimum=1, maximum=256)
-    placement: str = option(
-        "auto",
-        "where images lie during a run: disk (a memory map), device (in the device's memory), "
-        "or auto: on a GPU of which they fill no more than half of what is free, else disk",
-        choices=("auto", "disk", "device"),
-    )
-    random_crop: bool = option(True, "train on random crops (false: on the centre)")
-    flip: bool = option(True, "mirror half of the training images, left to right")
-    packing: str = option(
-        "pixels",
-        "how the store keeps images: as they are, or as JPEGs of quality 90, a tenth as large",
-        choices=("pixels", "jpeg"),
-    )
-    max_bad: float = option(0.01, "largest share of a split's images that may be unreadable", minimum=0.0, maximum=1.0)
-    color_noise: float = option(
-        0.1, "standard deviation of the noise along the principal colours; 0 switches it off", minimum=0.0, maximum=10.0
-    )
-    random_resized_crop: bool = option(
-        False, "train on random parts of 8 % to 100 % of the image, resized, in place of random_crop (for comparison)"
-    )
-    color_jitter: float = option(
-        0.0, "largest relative change of brightness, contrast and saturation; 0: none", minimum=0.0, maximum=1.0
-    )
-    random_erasing: float = option(
-        0.0, "probability that a rectangle of a training image is erased; 0: none", minimum=0.0, maximum=1.0
-    )
-    mixup: float = option(
-        0.0, "alpha of the shares in which two training images are mixed; 0: none", minimum=0.0, maximum=100.0
-    )
 
 
 @dataclass
@@ -239,7 +136,7 @@ class RunConfig:
     )
     sweep: str | None = option(None, "a sweep's name; its folder is runs/<sweep>/")
     model: ModelConfig = field(default_factory=AlexNetConfig)
-    data: DataConfig = field(default_factory=DataConfig)
+    data: DataConfig = field(default_factory=FractalsConfig)
     optim: OptimizationConfig = field(default_factory=OptimizationConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
@@ -247,7 +144,10 @@ class RunConfig:
 
 GROUPS = ("model", "data", "optim", "trainer", "logger")
 # By group: the key that says which of its classes has its options, and these classes by what it says.
-CHOICES: dict[str, tuple[str, dict[str, Any]]] = {"model": ("architecture", ARCHITECTURES)}
+CHOICES: dict[str, tuple[str, dict[str, Any]]] = {
+    "model": ("architecture", ARCHITECTURES),
+    "data": ("source", SOURCES),
+}
 
 
 def schema_of(settings: Mapping[str, Any]) -> RunConfig:
@@ -264,7 +164,7 @@ def schema_of(settings: Mapping[str, Any]) -> RunConfig:
 def without_others(settings: dict[str, Any]) -> dict[str, Any]:
     """A nested configuration of plain values without what it says of other options of a group and what means nothing.
 
-    Configurations once had the options of all networks in every run, at their defaults where they belong to another.
+    Every configuration once had the options of all networks and sources, at their defaults where they were another's.
     """
     made, schema = dict(settings), schema_of(settings)
     for group, (_, classes) in CHOICES.items():

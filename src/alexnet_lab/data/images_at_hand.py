@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from alexnet_lab.config.options import DataConfig
+from alexnet_lab.config.image_sources import DataConfig
 from alexnet_lab.data.prepare import check_unchanged, store_path
 from alexnet_lab.data.sources import make_source
 from alexnet_lab.data.store import Store, open_store

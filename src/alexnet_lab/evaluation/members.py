@@ -13,7 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
 from alexnet_lab.config.checks import typed
-from alexnet_lab.config.options import DataConfig, RunConfig, schema_of
+from alexnet_lab.config.image_sources import DataConfig
+from alexnet_lab.config.options import RunConfig, schema_of
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.module import ImageData
 from alexnet_lab.data.store import Store
@@ -113,6 +114,9 @@ def _configuration(folder: Path, moved: Mapping[str, str]) -> RunConfig:
     data = settings.get("data")
     if isinstance(data, dict) and "fractals" in data:  # same_run.MIGRATIONS
         raise UserError(f"run={folder}: its images, fractals of an earlier version, are rendered no more")
+    for key in moved:
+        if isinstance(data, dict) and key.removeprefix("data.") not in data:
+            raise UserError(f"{key}: run={folder} reads no folder; drop {key}")
     try:
         here = {"data": {key.removeprefix("data."): value for key, value in moved.items()}}
         merged = OmegaConf.merge(OmegaConf.structured(schema_of(settings)), settings, here)

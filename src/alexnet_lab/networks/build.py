@@ -4,29 +4,23 @@ from __future__ import annotations
 
 from torch import nn
 
-from alexnet_lab.config.architectures import (
-    AlexNetConfig,
-    Cifar10NetConfig,
-    LeNet5Config,
-    ModelConfig,
-    TorchvisionConfig,
-)
+from alexnet_lab.config import architectures
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.networks.alexnet import AlexNet
 from alexnet_lab.networks.cifar10_net import Cifar10Net
 from alexnet_lab.networks.lenet5 import LeNet5
 
 
-def build_network(model: ModelConfig, num_classes: int) -> nn.Module:
+def build_network(model: architectures.ModelConfig, num_classes: int) -> nn.Module:
     """The network that the configuration describes, freshly initialized from torch's random state."""
     match model:
-        case AlexNetConfig():
+        case architectures.AlexNetConfig():
             return AlexNet(num_classes, model)
-        case LeNet5Config():
+        case architectures.LeNet5Config():
             return LeNet5(num_classes, model)
-        case Cifar10NetConfig():
+        case architectures.Cifar10NetConfig():
             return Cifar10Net(num_classes, model)
-        case TorchvisionConfig():
+        case architectures.TorchvisionConfig():
             from alexnet_lab.networks.torchvision_networks import TorchvisionNetwork  # its import takes a second
 
             return TorchvisionNetwork(num_classes, model)

@@ -11,6 +11,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from alexnet_lab.config.image_sources import DataConfig, FractalsConfig
 from alexnet_lab.config.options import RunConfig, schema_of, without_others
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.files import read_bytes
@@ -46,13 +47,16 @@ def _from_1(settings: dict[str, Any]) -> None:
         data["fractals"] = "of an earlier version, which are rendered no more"  # no option has this name: refused
 
 
+# Options that configurations of every source had and fractals alone read.
+OF_FRACTALS = FractalsConfig.__dataclass_fields__.keys() - DataConfig.__dataclass_fields__.keys()
+
 # By version: what makes a configuration of that version, in place, one of the next.
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], None]] = {1: _from_1}
 
 
 def migrated(settings: dict[str, Any], version: Any, file: Path) -> dict[str, Any]:
     """A configuration as this version has it. An option that it lacks was not there yet and means its default; the
-    defaults of options that belong to another network than its own are left out.
+    defaults of options that belong to another network or source than its own are left out.
 
     Raises UserError for one of a later version, and ValueError where `version` is no version.
     """
@@ -63,6 +67,9 @@ def migrated(settings: dict[str, Any], version: Any, file: Path) -> dict[str, An
     made = {key: dict(value) if isinstance(value, dict) else value for key, value in settings.items()}
     for number in range(version, VERSION):
         MIGRATIONS[number](made)
+    data = made.get("data")
+    if isinstance(data, dict) and data.get("source", "fractals") != "fractals":
+        made["data"] = {key: value for key, value in data.items() if key not in OF_FRACTALS}
     made = without_others(made)
     for group, options in dataclasses.asdict(schema_of(made)).items():
         if isinstance(options, dict) and isinstance(made.get(group), dict):

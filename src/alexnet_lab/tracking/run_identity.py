@@ -52,7 +52,7 @@ def variant(run: RunConfig, folder: Path) -> str:
         return run.model.name
     name = folder.name
     for key in PATHS:
-        name = name.replace(readable(f"{key}={getattr(run.data, key.removeprefix('data.'))}"), "")
+        name = name.replace(readable(f"{key}={getattr(run.data, key.removeprefix('data.'), None)}"), "")
         name = name.partition(f"{key}-")[0]  # of a name that was cut short in the value
     name = re.sub(f"_({_CUT_KEY})-[0-9a-f]{{8}}$", "", name)
     name = re.sub(r"(^|_)seed-\d+(?=_|$)", "", name)

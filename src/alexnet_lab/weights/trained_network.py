@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from alexnet_lab.config.architectures import ModelConfig
 from alexnet_lab.config.checks import check
-from alexnet_lab.config.options import DataConfig, RunConfig, schema_of, without_others
+from alexnet_lab.config.image_sources import FractalsConfig
+from alexnet_lab.config.options import RunConfig, schema_of, without_others
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.networks.build import build_network
 
@@ -139,7 +140,7 @@ def checked_model(values: Any, file: Path) -> ModelConfig:
     try:
         # The images are as large as the network asks: weights are used with others than they were trained on.
         side = max(16, min(model.input_size, LARGEST_IMAGE))
-        check(RunConfig(model=model, data=DataConfig(image_size=side)))
+        check(RunConfig(model=model, data=FractalsConfig(image_size=side)))
     except UserError as error:
         raise UserError(f"{file}: {error}") from None
     return model
