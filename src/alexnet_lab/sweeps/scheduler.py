@@ -19,7 +19,7 @@ from pathlib import Path
 from alexnet_lab.core.errors import PREEMPTED_EXIT_CODE, STOPPED_EXIT_CODE, Preempted, UserError
 from alexnet_lab.core.files import has_room
 from alexnet_lab.core.parallel import usable_cores
-from alexnet_lab.core.signals import ASKS_A_SWEEP_TO_END
+from alexnet_lab.core.signals import ASKS_A_SWEEP_TO_END, listen
 from alexnet_lab.runs.checkpoints import has_checkpoint, room_for_checkpoints
 from alexnet_lab.runs.lock import holder, take
 from alexnet_lab.runs.progress import show_progress
@@ -87,7 +87,7 @@ class Scheduler:
                 self.counts["complete before"] += 1
         for turn in self.waiting:
             _make_folder(turn.job.folder)
-        previous = {number: signal.signal(number, self._ask_to_end) for number in ASKS_A_SWEEP_TO_END}
+        previous = listen(ASKS_A_SWEEP_TO_END, self._ask_to_end)
         try:
             views = [turn.view for turn in self.turns]
             with LiveView(views, self.slots, self.counts["complete before"], self.results) as screen:
