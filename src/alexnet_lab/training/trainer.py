@@ -15,6 +15,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from alexnet_lab.config.checks import epochs_between_validations
 from alexnet_lab.config.options import TrainerConfig
 from alexnet_lab.core.epochs import validated
 from alexnet_lab.core.log_file import ON_SCREEN
@@ -28,7 +29,6 @@ from alexnet_lab.training.lightning_compat import (
     leave_signals_alone,
 )
 from alexnet_lab.training.ranks import RANK_ZERO, Ranks, cluster_environment
-from alexnet_lab.training.recipe import epochs_between_validations
 
 log = logging.getLogger(__name__)
 
