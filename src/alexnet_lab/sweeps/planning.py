@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
@@ -16,10 +15,9 @@ from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.hydra_compat import number_of_values
 from alexnet_lab.core.paths import RUNS
 from alexnet_lab.data.images_at_hand import at_hand
-from alexnet_lab.runs.config_snapshot import configuration, first_difference, read_configuration
+from alexnet_lab.runs.config_snapshot import read_configuration, refuse_other_settings
 from alexnet_lab.runs.paths import job_name, quoted, sweep_name
-from alexnet_lab.runs.result import read_result
-from alexnet_lab.runs.same_images import refuse_other_images
+from alexnet_lab.runs.same_images import result_of_same_run
 
 MOST_JOBS = 10_000
 
@@ -103,12 +101,9 @@ def check_same_run(folder: Path, run: RunConfig) -> None:
     """Raise UserError where a run folder holds a run that was made with other settings, or a complete one that was
     trained on other images than are prepared now. (Of an interrupted one the job itself finds out.)
     """
-    result = read_result(folder)
-    made_with: Any = read_configuration(folder) if result is None else result["config"]
-    if made_with is not None and (other := first_difference(made_with, configuration(run))):
-        raise UserError(f"{folder}: was made with {other}; choose another sweep=NAME, or remove that folder")
-    if result is not None and (now := at_hand(run.data)) is not None:
-        refuse_other_images(folder, result.get("images"), now)
+    result = result_of_same_run(folder, run, lambda: at_hand(run.data))
+    if result is None and (begun := read_configuration(folder)) is not None:
+        refuse_other_settings(folder, begun, run)
 
 
 def _swept(product: Sequence[Sequence[str]]) -> set[str]:
