@@ -7,7 +7,6 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 import lightning
@@ -15,6 +14,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 from torch import nn
 
+from alexnet_lab.config.options import TrainerConfig
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.batches import EvaluationBatches
 from alexnet_lab.data.reader import Batch, ImageReader
@@ -22,9 +22,8 @@ from alexnet_lab.data.store import Store
 from alexnet_lab.evaluation.counts import Counts
 from alexnet_lab.evaluation.members import Member
 from alexnet_lab.evaluation.views import places, probabilities
-from alexnet_lab.training.lightning_compat import leave_signals_alone
-from alexnet_lab.training.ranks import Ranks, cluster_environment
-from alexnet_lab.training.trainer import DistributedDataParallel
+from alexnet_lab.training.ranks import Ranks
+from alexnet_lab.training.trainer import lightning_trainer
 
 BATCH = 128  # images; each view is a batch of its own
 SECONDS_BETWEEN_LINES = 15.0
@@ -99,23 +98,16 @@ def evaluate(
     on_screen = sys.stderr.isatty()
     evaluator = Evaluator(members, store, views)
     evaluator.networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    strategy: Any = "auto"
-    ranks = Ranks(None, TIMEOUT)
-    if devices > 1:  # the ranks never meet: one that ends before the others ends the evaluation
-        strategy = DistributedDataParallel(ranks, timeout=timedelta(seconds=TIMEOUT))
-    trainer = lightning.Trainer(
-        accelerator=accelerator,
-        devices=devices,
-        strategy=strategy,
+    ranks = Ranks(None, TIMEOUT)  # they never meet: one that ends before the others ends the evaluation
+    strategy = "ddp" if devices > 1 else "auto"
+    choice = TrainerConfig(accelerator=accelerator, devices=devices, strategy=strategy, collective_timeout=TIMEOUT)
+    trainer = lightning_trainer(
+        choice,
+        ranks,
         logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
         enable_progress_bar=on_screen,
         callbacks=[RichProgressBar() if on_screen else ProgressLines()],
-        plugins=[cluster_environment()],
-        use_distributed_sampler=False,  # it repeats images to make batches even; ours counts each once
     )
-    leave_signals_alone(trainer)
     try:
         trainer.test(evaluator, verbose=False)
     except BaseException:
