@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from alexnet_lab.core.progress import duration
 from alexnet_lab.runs.progress import read_progress
 from alexnet_lab.sweeps.job_process import Job
 
@@ -220,17 +221,3 @@ class LiveView:
         if time.monotonic() - self._last_line > LINE_EVERY_SECONDS:
             self._last_line = time.monotonic()
             self.console.print(self.summary(), highlight=False, soft_wrap=True)
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds as a person reads them: 42 s, 3 min 05 s, 2 h 10 min, 5 d 3 h."""
-    if seconds is None:
-        return ""
-    whole = int(seconds + 0.5)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"
