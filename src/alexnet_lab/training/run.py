@@ -118,7 +118,7 @@ def _train(
     network = build_network(run.model, data.num_classes)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     classifier = Classifier(
-        network, data.augmentation(), run.optim, data.num_classes, run.model.input_size, run.seed, ranks, data.mixup()
+        network, data.augmentation(), run.optim, run.model.input_size, run.seed, ranks, data.mixup()
     )
     chance_level = ChanceLevelDetector(data.num_classes, run.trainer.stuck_after or 400 + 4 * data.num_classes)
     record = RunRecord(folder, run.trainer.log_every_n_steps, data.batch_size, started, chance_level)
