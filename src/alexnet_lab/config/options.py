@@ -192,9 +192,9 @@ class DataConfig:
     split_seed: int = option(0, "which images train_fraction and val_fraction take", minimum=0, maximum=2**31)
     store_root: str = option("datasets", "folder in which prepared collections are kept")
     image_size: int = option(64, "side of the stored images", unit="pixels", minimum=16, maximum=1024)
-    num_classes: int | None = option(10, "classes (fractals alone; elsewhere counted)", minimum=2, maximum=100_000)
-    train_images_per_class: int | None = option(100, "training images a class (fractals)", minimum=1, maximum=1_000_000)
-    val_images_per_class: int | None = option(500, "validation images a class (fractals)", minimum=1, maximum=1_000_000)
+    num_classes: int | None = option(40, "classes (fractals alone; elsewhere counted)", minimum=2, maximum=100_000)
+    train_images_per_class: int | None = option(75, "training images a class (fractals)", minimum=1, maximum=1_000_000)
+    val_images_per_class: int | None = option(125, "validation images a class (fractals)", minimum=1, maximum=1_000_000)
     collection_seed: int = option(0, "which collection of fractals", minimum=0, maximum=2**31)
     rotation: float = option(
         20.0, "largest turn of a shape, to either side (fractals)", unit="degrees", minimum=0.0, maximum=180.0
