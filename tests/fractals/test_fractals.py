@@ -14,10 +14,11 @@ import pytest
 from numpy._core._multiarray_umath import __cpu_dispatch__
 
 from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.random_numbers import derive_keys, random_uniform
 from alexnet_lab.data.fractals import FractalSource
 from alexnet_lab.data.sources import make_source
 from alexnet_lab.fractals.collection import render_split
-from alexnet_lab.fractals.exact_random import derive_keys, random_uniform, rotation
+from alexnet_lab.fractals.rotation import rotation
 from alexnet_lab.fractals.settings import FractalSettings
 from alexnet_lab.fractals.systems import class_systems
 from config.test_config import composed
