@@ -91,9 +91,7 @@ def images_per_second(run: RunConfig, data: ImageData, resident: bool) -> float:
     lightning.seed_everything(run.seed, verbose=False)
     network = build_network(run.model, data.num_classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     ranks = Ranks(Path(run.data.store_root), run.trainer.collective_timeout)
-    classifier = Classifier(
-        network, data.augmentation(), run.optim, data.num_classes, run.model.input_size, run.seed, ranks
-    )
+    classifier = Classifier(network, data.augmentation(), run.optim, run.model.input_size, run.seed, ranks)
     clock = Clock()
     trainer = lightning.Trainer(
         max_epochs=1, limit_val_batches=0, logger=False, enable_checkpointing=False, enable_progress_bar=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,8 @@ from full_disk import Disk
 
 # Before torch is loaded: what is tested is small, and several tests share the machine.
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+# Where the tests were started in the background of a script, which has Ctrl-C ignored, programs would ignore it too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SOURCE = Path(__file__).parents[1] / "src"
 HANG = 600.0  # seconds after which a program hangs, on however slow and busy a machine; no test measures time

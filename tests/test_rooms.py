@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,13 @@ def lint(root: Path) -> subprocess.CompletedProcess[str]:
 def test_the_rooms_as_they_are() -> None:
     answer = lint(ROOT)
     assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_the_floor_plan_of_contributing_is_the_order_that_is_checked() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    [layers] = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    plan = (ROOT / "CONTRIBUTING.md").read_text().partition("### Floor plan")[2]
+    assert re.findall(r"^\| `(\w+)/` \|", plan, re.MULTILINE) == [room for room in layers if room != "__main__"]
 
 
 @pytest.mark.parametrize(

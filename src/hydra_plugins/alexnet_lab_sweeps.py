@@ -7,7 +7,6 @@ where one job's distributed ranks, trackers and environment leak into the next.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -16,7 +15,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 
 @dataclass
@@ -51,7 +50,7 @@ class CheckedSweeper(Sweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config: DictConfig = config
         self.hydra_context: HydraContext = hydra_context
-        self.launcher: Launcher = Plugins.instance().instantiate_launcher(
+        self.launcher: Any = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
@@ -65,7 +64,8 @@ class CheckedSweeper(Sweeper):
         overrides = hydra_compat.parsed(arguments, loader)
         check_size(overrides)
         product = hydra_compat.combinations(overrides)
-        variants = {} if self.experiment is None else load_experiment(self.experiment).variants
+        experiment = None if self.experiment is None else load_experiment(self.experiment)
+        variants = {} if experiment is None else experiment.variants
         plan = plan_sweep(
             product,
             {name: variant.overrides for name, variant in variants.items()},
@@ -73,57 +73,45 @@ class CheckedSweeper(Sweeper):
             lambda job: loader.load_sweep_config(self.config, job),
             check_job,
         )
-        with open_dict(self.config):
-            self.config.hydra.sweep.dir = str(plan.folder)
+        self.launcher.plan, self.launcher.results = plan, table_of(experiment, plan)
         return self.launcher.launch([job.overrides for job in plan.jobs], initial_job_idx=0)
 
 
 class LocalLauncher(Launcher):
-    """Several jobs at a time on this machine, each a fresh `python src/train.py` without -m."""
+    """Several jobs at a time on this machine, each a fresh `python src/train.py` without -m.
+
+    The sweeper sets what it has composed and checked, which is not done again: `plan`, and `results`, the live table.
+    """
+
+    plan: Any
+    results: Any
 
     def __init__(self, jobs: int | None, sweep_retries: int) -> None:
         self.jobs, self.sweep_retries = jobs, sweep_retries
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.config, self.hydra_context = config, hydra_context
+        self.config = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from alexnet_lab.cli.composition import composition
-        from alexnet_lab.sweeps.job_process import Job
         from alexnet_lab.sweeps.scheduler import Scheduler
         from alexnet_lab.tracking.sync import say_what_waits
 
-        folder, jobs, seeds = Path(self.config.hydra.sweep.dir), [], set()
         composed_from = composition(self.config.hydra)
-        for overrides in job_overrides:
-            composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
-            seeds.add(int(composed.seed))
-            jobs.append(
-                Job(
-                    name=str(composed.hydra.sweep.subdir),
-                    folder=folder / str(composed.hydra.sweep.subdir),
-                    overrides=[
-                        *composed_from,
-                        *(text for text in overrides if not text.startswith("hydra.sweep.")),
-                    ],
-                    devices=int(composed.trainer.devices),
-                    uses_gpus=str(composed.trainer.accelerator) != "cpu",
-                )
-            )
+        for job, overrides in zip(self.plan.jobs, job_overrides, strict=True):
+            job.overrides = [*composed_from, *overrides]
         try:
-            results = self._results(folder, {job.name for job in jobs}, sorted(seeds))
-            Scheduler(jobs, self.jobs, self.sweep_retries, results).run()
+            Scheduler(self.plan.jobs, self.jobs, self.sweep_retries, self.results).run()
         finally:
-            say_what_waits(folder)
-        return [JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED) for job in jobs]
+            say_what_waits(self.plan.folder)
+        return [JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED) for job in self.plan.jobs]
 
-    def _results(self, folder: Path, jobs: set[str], seeds: list[int]) -> Any:
-        """The table of an experiment, for the live view; None where the jobs are not just its variants by its seeds."""
-        name = self.config.hydra.sweeper.get("experiment")
-        if name is None:
-            return None
-        from alexnet_lab.claims.experiment import load_experiment
-        from alexnet_lab.reports.live_table import LiveTable
 
-        table = LiveTable(folder, load_experiment(name), seeds)
-        return table if table.jobs == jobs else None
+def table_of(experiment: Any, plan: Any) -> Any:
+    """The table of an experiment, for the live view; None where the jobs are not just its variants by its seeds."""
+    if experiment is None:
+        return None
+    from alexnet_lab.reports.live_table import LiveTable
+
+    table = LiveTable(experiment, plan.seeds)
+    return table if table.jobs == {job.name for job in plan.jobs} else None

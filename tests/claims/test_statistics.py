@@ -120,6 +120,23 @@ def test_equal_differences_and_single_seeds_resolve_nothing() -> None:
     assert apart.words == "not resolved: no seed in common with the base"
 
 
+def test_differences_that_rounding_alone_sets_apart_are_equal() -> None:
+    """A run's errors are counts in single precision, as its metrics give them."""
+
+    def error(wrong: int) -> float:
+        return 100 * float(1 - np.float32(50_000 - wrong) / np.float32(50_000))
+
+    draw = random.Random(0)
+    for _ in range(50):
+        wrong = [draw.randrange(5_000, 25_000) for _ in range(2)]
+        errors = {"base": by_seed([error(count) for count in wrong])}
+        errors["more"] = by_seed([error(count + 500) for count in wrong])
+        found = table(errors, seeds=2, comparisons=1).differences["more"]
+        assert found.words == "not resolved: 2 equal differences have no interval"
+    errors["more"][0] = error(wrong[0] + 501)  # one image more makes a spread
+    assert table(errors, seeds=2, comparisons=1).differences["more"].p is not None
+
+
 def test_rows_that_come_in_later_change_no_verdict() -> None:
     draw = random.Random(3)
     errors = {"base": drawn(draw, 5, 0.3)} | {name: drawn(draw, 5, 0.3, 4.0) for name in NAMES}

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from alexnet_lab.claims.experiment import load_experiment
 from alexnet_lab.config import schema
-from alexnet_lab.config.checks import typed
+from alexnet_lab.config.checks import epochs_between_validations, typed
 from alexnet_lab.config.options import CHOICES, GROUPS, RunConfig
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.paths import CONF, EXPERIMENTS
@@ -48,8 +48,8 @@ PARAMETERS = {
     "alexnet_caffe": 60_965_224,
     "alexnet_torchvision": 61_100_840,
     "alexnet_keras": 62_378_344,
-    "mini": 2_483_528,
-    "mini_fashion": 2_483_528,
+    "mini": 878_680,
+    "mini_fashion": 878_680,
     "lenet5": 146_156,
     "cifar10_net": 1_104_328,
     "vgg11": 132_863_336,
@@ -111,3 +111,17 @@ def test_every_experiment_can_be_read(name: str) -> None:
 def test_an_experiment_that_is_not_there_names_those_that_are() -> None:
     with pytest.raises(UserError, match="choose from ablations"):
         load_experiment("ablation")
+
+
+def test_validations_are_equally_spread_and_end_with_the_run() -> None:
+    assert epochs_between_validations(48, 12) == 4
+    assert epochs_between_validations(50, 12) == 2  # 4 does not divide 50
+    assert epochs_between_validations(3, 12) == 1
+    assert epochs_between_validations(90, None) == 1
+
+
+def test_a_plateau_goes_with_every_number_of_epochs_that_are_all_validated() -> None:
+    plateau = ("optim.schedule=plateau", "optim.validations=6")
+    assert composed(*plateau, "optim.epochs=13").optim.validations == 6  # 13 is prime: each epoch is validated
+    with pytest.raises(UserError, match="needs a validation after each epoch"):
+        composed(*plateau, "optim.epochs=12")

@@ -1,4 +1,4 @@
-"""What a person sees while images are prepared, on a terminal of 80 columns and in a log."""
+"""What a person sees while images are prepared or evaluated, on a terminal of 80 columns and in a log."""
 
 from __future__ import annotations
 
@@ -29,16 +29,17 @@ with getattr(progress, sys.argv[1])(*eval(sys.argv[2])) as shown:
     shown.say("a line of its own, longer than the terminal is wide, because it names a file: " + "x" * 20)
 """
 CASES = [
-    ("PreparationProgress", "(1_281_167,)", r"\d+ %, [\d,]+ images/s, \d:\d\d:\d\d left, [\d,]+ unreadable"),
+    ("ImageProgress", "('Evaluating', 1_000_000)", r"\d+ %, [\d,]+ images/s, \d+ s left"),
+    ("PreparationProgress", "(1_281_167,)", r"\d+ %, [\d,]+ images/s, \d+ s left, [\d,]+ unreadable"),
     (
         "ByteProgress",
         "('Verifying ILSVRC2012-256px-3f9a1c02', 2_000_000)",
-        r"\d+ % of 0.002 GB, [\d,]+ MB/s, \d:\d\d:\d\d left",
+        r"\d+ % of 0.002 GB, [\d,]+ MB/s, \d+ s left",
     ),
 ]
 
 
-@pytest.mark.parametrize(("name", "arguments", "said"), CASES, ids=["images", "bytes"])
+@pytest.mark.parametrize(("name", "arguments", "said"), CASES, ids=["images", "preparation", "bytes"])
 def test_a_terminal_shows_one_line(name: str, arguments: str, said: str) -> None:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
@@ -63,7 +64,7 @@ def test_a_terminal_shows_one_line(name: str, arguments: str, said: str) -> None
     assert "longer than the terminal is wide" in other
 
 
-@pytest.mark.parametrize(("name", "arguments", "said"), CASES, ids=["images", "bytes"])
+@pytest.mark.parametrize(("name", "arguments", "said"), CASES, ids=["images", "preparation", "bytes"])
 def test_a_log_gets_whole_lines(name: str, arguments: str, said: str) -> None:
     command = [sys.executable, "-c", PROGRAM, name, arguments]
     environment = os.environ | {"PYTHONPATH": str(SOURCE)}

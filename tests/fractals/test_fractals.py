@@ -14,10 +14,11 @@ import pytest
 from numpy._core._multiarray_umath import __cpu_dispatch__
 
 from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.random_numbers import derive_keys, random_uniform
 from alexnet_lab.data.fractals import FractalSource
 from alexnet_lab.data.sources import make_source
 from alexnet_lab.fractals.collection import render_split
-from alexnet_lab.fractals.exact_random import derive_keys, random_uniform, rotation
+from alexnet_lab.fractals.rotation import rotation
 from alexnet_lab.fractals.settings import FractalSettings
 from alexnet_lab.fractals.systems import class_systems
 from config.test_config import composed
@@ -116,7 +117,7 @@ def test_a_class_may_have_a_hue_of_its_own() -> None:
     """How far the colour of the middle lies from the border's tells the class where the class decides the hue."""
     errors = {}
     for part in (0.0, 1.0):
-        settings = FractalSettings(image_size=32, class_colour=part, darker_fraction=0, occluded_fraction=0)
+        settings = FractalSettings(32, 10, 100, class_colour=part, darker_fraction=0, occluded_fraction=0)
         images, labels = render_split(settings, "train", 0, 800)
         hue = images - images.mean(axis=3, keepdims=True)
         border = np.concatenate([hue[:, :2].mean(axis=(1, 2)), hue[:, -2:].mean(axis=(1, 2))]).reshape(2, 800, 3)

@@ -123,6 +123,19 @@ def test_what_rows_differ_in_is_said_in_a_line_each() -> None:
     ]
 
 
+def test_a_run_that_went_on_with_another_commit_differs_although_all_end_with_the_same() -> None:
+    results = runs()
+    for by_seed in results.values():
+        for run in by_seed.values():
+            here = {**run["hardware"], "versions": run["versions"], "commit": 40 * "b"}
+            run |= {"commit": 40 * "b", "parts": [{"from_step": 0, **here}]}
+    assert len(about(results)) == 1
+    went_on = results["no-lrn"][1]
+    went_on["parts"] = [went_on["parts"][0] | {"commit": 40 * "a"}, went_on["parts"][0] | {"from_step": 50}]
+    [_, differing] = about(results)
+    assert differing == "Rows differ in commit: bbbbbbbb (base, one-tower, no-lrn); aaaaaaaa (no-lrn)."
+
+
 def test_hostile_words_of_results_reach_no_terminal_and_no_page(capsys: pytest.CaptureFixture[str]) -> None:
     hostile = "\x1b[31m[red]|<img src=x>\n# \u202e" + 200 * "x"
     results = runs()

@@ -15,9 +15,12 @@ from alexnet_lab.config.image_sources import DigitsConfig
 from alexnet_lab.config.options import RunConfig, schema_of
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.runs import checkpoint_file, config_snapshot
+from alexnet_lab.runs import result as result_file
 from alexnet_lab.runs.config_snapshot import read_configuration
 from alexnet_lab.runs.result import read_result
+from alexnet_lab.sweeps.job_process import Job
 from alexnet_lab.sweeps.planning import check_same_run
+from alexnet_lab.sweeps.scheduler import Scheduler
 
 OF_VERSION_1 = Path(__file__).parent / "run_of_version_1"  # as the program wrote it before runs had a version
 
@@ -54,6 +57,17 @@ def test_a_finished_run_is_complete_for_the_same_settings(on_digits: Path) -> No
     run.optim.warmup = 0.1
     with pytest.raises(UserError, match=r"was made with optim.warmup=0.0, not 0.1"):
         check_same_run(on_digits, run)
+
+
+def test_a_sweep_reads_its_result_once(on_digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[Path] = []
+    read = result_file.read_json
+    monkeypatch.setattr(result_file, "read_json", lambda path: reads.append(path) or read(path))
+    run = same_settings(on_digits)
+    run.data.store_root = str(on_digits / "nowhere")
+    job = Job("run", on_digits, [], uses_gpus=False, result=check_same_run(on_digits, run))
+    Scheduler([job], at_once=1, retries=0).run()
+    assert reads == [on_digits / "result.json"]
 
 
 def test_an_interrupted_run_too(on_digits: Path) -> None:

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -108,8 +107,6 @@ def test_interrupting_a_sweep_ends_its_jobs(small, tmp_path: Path) -> None:
         env=one_thread(),
         stderr=subprocess.PIPE,
         text=True,
-        # Programs that were started in the background of a script inherit that Ctrl-C is ignored.
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     folder = tmp_path / "runs" / "c"
     wait_for(lambda: len(list(folder.glob("*/metrics.csv"))) == 2)
@@ -122,3 +119,18 @@ def test_interrupting_a_sweep_ends_its_jobs(small, tmp_path: Path) -> None:
     assert not list(folder.glob("*/result.json"))
     left = subprocess.run(["pgrep", "-f", f"sweep=c.*{tmp_path}"], capture_output=True, text=True, check=False)
     assert left.stdout == ""
+
+
+def test_a_sweep_hears_nothing_of_signals_that_were_ignored_when_it_was_started(small, tmp_path: Path) -> None:
+    """As nohup starts programs, and a shell those in the background of a script."""
+    ignoring = ["sh", "-c", 'trap "" HUP INT; exec "$@"', "sh"]
+    command = [sys.executable, str(SOURCE / "train.py"), "-m", "seed=0", "sweep=d", *small, "trainer.max_epochs=20"]
+    sweep = subprocess.Popen([*ignoring, *command], cwd=tmp_path, env=one_thread(), stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: list(tmp_path.glob("runs/d/*/metrics.csv")))
+
+    sweep.send_signal(signal.SIGHUP)
+    sweep.send_signal(signal.SIGINT)
+    stderr = sweep.communicate(timeout=HANG)[1]
+
+    assert sweep.returncode == 0, stderr
+    assert "1 jobs: 1 done" in stderr

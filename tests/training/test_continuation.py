@@ -195,7 +195,9 @@ def test_other_settings_are_refused_and_a_complete_run_is_left_alone(
         signal_at(patch, "training_step", lambda module: module.trainer.global_step == 9)
         with pytest.raises(Preempted):
             train(tiny(store_root), tmp_path, [])
-    with pytest.raises(UserError, match=r"was made with optim.momentum=0.9, not 0.5; name another sweep or folder"):
+    with pytest.raises(
+        UserError, match=r"was made with optim.momentum=0.9, not 0.5; choose another sweep=NAME or folder"
+    ):
         train(tiny(store_root, "optim.momentum=0.5"), tmp_path, [])
     train_until_done(tiny(store_root), tmp_path)
     with pytest.raises(UserError, match=r"was made with optim.momentum=0.9, not 0.5"):

@@ -125,3 +125,15 @@ def test_a_rank_that_stops_before_they_have_met(
     wait_for(lambda: not ranks(folder))
     assert run.stderr.read().splitlines()[-1] == said
     assert not list(folder.glob(".here-*"))
+
+
+def test_an_address_where_nobody_answers(store_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second of two machines; PyTorch tries again until the time is over."""
+    for name, value in {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1", "NODE_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    second = ("trainer.devices=1", "trainer.num_nodes=2", "trainer.collective_timeout=5")
+    run = start(tmp_path / "run", store_root, *second)
+    assert run.wait(HANG) == 2
+    said = [line for line in run.stderr.read().splitlines() if not line.startswith("Preparing")]
+    assert said == ["error: rank 0 did not come within 5 s (trainer.collective_timeout)"]
+    assert not list((tmp_path / "run").glob(".here-*"))

@@ -12,7 +12,6 @@ from torch import nn
 from alexnet_lab.config.options import OptimizationConfig
 from alexnet_lab.training.recipe import (
     apply_group_lr_overrides,
-    epochs_between_validations,
     make_optimizer,
     make_schedules,
     share_of_rate,
@@ -176,13 +175,6 @@ def test_warmup_goes_with_every_schedule() -> None:
         if step in (4, 8, 12, 16):
             plateau.step(0.5)
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.01, 0.02])
-
-
-def test_validations_are_equally_spread_and_end_with_the_run() -> None:
-    assert epochs_between_validations(48, 12) == 4
-    assert epochs_between_validations(50, 12) == 2  # 4 does not divide 50
-    assert epochs_between_validations(3, 12) == 1
-    assert epochs_between_validations(90, None) == 1
 
 
 def test_a_run_ends_with_the_rates_of_run_145(program, small, tmp_path: Path) -> None:

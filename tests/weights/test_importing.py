@@ -59,7 +59,10 @@ def test_torchvisions_alexnet(new_zip_format: bool, large_files: Path) -> None:
 
 @pytest.mark.parametrize(
     ("prefix", "wrapper"),
-    [("module.", None), ("_orig_mod.", None), ("module._orig_mod.", "state_dict"), ("", "state_dict"), ("", "model")],
+    [
+        *(("module.", None), ("_orig_mod.", None), ("module._orig_mod.", "state_dict")),
+        *(("", "state_dict"), ("", "model_state_dict"), ("", "model")),
+    ],
 )
 def test_torchvisions_alexnet_as_training_scripts_save_it(prefix: str, wrapper: str | None, large_files: Path) -> None:
     state = torchvision.models.alexnet(num_classes=7).state_dict()

@@ -61,6 +61,8 @@ def run(entry_point: Callable[[], Any]) -> None:
     # Threads of PyTorch that wait for each other sleep. By default they spin, which takes the core from the thread
     # that they wait for where other programs are at work. Read when PyTorch is loaded, which is later.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # What goes wrong between ranks is said in one line; PyTorch would print hundreds on the way there.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")
     # Hydra then raises what it otherwise prints itself in several lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     # So does the parser of its options, which prints all of them before it says which one is wrong.

@@ -34,7 +34,6 @@ def evaluate() -> None:
     choice("checkpoint", checkpoint, ("last", "best"))
     choice("accelerator", asked["accelerator"], ("auto", "cpu", "gpu"))
     os.environ.update(parent_watchdog.environment())  # for the other ranks, which this process starts
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # they would warn that this one has ended
     devices = whole_number("devices", asked["devices"], 1, 1024)
     check_devices(TrainerConfig(accelerator=asked["accelerator"], devices=devices))
     folder = path(asked["out"]) if asked["out"] else default_folder(runs, views, checkpoint)

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import re
 import shutil
+import socket
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
@@ -192,6 +193,20 @@ def check_devices(choice: TrainerConfig) -> None:
         raise UserError(
             f"{choice.devices} devices: this machine has {usable_cores()} cores; {most} processes are the most"
         )
+    if choice.devices > 1 and "MASTER_ADDR" not in os.environ:
+        _check_loopback(choice.devices)
+
+
+def _check_loopback(devices: int) -> None:
+    """Raise UserError where the processes of one machine could not meet, which they would try until a time limit."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:  # connecting it asks for a route and sends nothing
+        try:
+            probe.connect(("127.0.0.1", 1))
+        except OSError as error:
+            raise UserError(
+                f"{devices} devices: their processes cannot meet at 127.0.0.1 ({error.strerror}); bring the loopback "
+                "interface up (ip link set lo up)"
+            ) from None
 
 
 def _check_memory(run: RunConfig, parameters: int) -> None:

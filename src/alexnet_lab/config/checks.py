@@ -145,6 +145,12 @@ def check_batch(run: RunConfig, images: int) -> None:
         raise UserError(f"optim.batch_size={run.optim.batch_size}: is larger than the training set, {images} images")
 
 
+def epochs_between_validations(epochs: int, validations: int | None) -> int:
+    """The most epochs that divide the run equally and give it no fewer validations than asked for."""
+    most = 1 if validations is None else max(1, epochs // validations)
+    return next(every for every in range(most, 0, -1) if epochs % every == 0)
+
+
 def _check_trainer(run: RunConfig) -> None:
     trainer = run.trainer
     ranks = trainer.devices * trainer.num_nodes
@@ -154,7 +160,7 @@ def _check_trainer(run: RunConfig) -> None:
         raise UserError(f"optim.batch_size={run.optim.batch_size}: cannot be shared equally by {ranks} devices")
     if trainer.precision == "16-mixed" and trainer.accelerator == "cpu":
         raise UserError("trainer.precision=16-mixed: needs a GPU; on a CPU use bf16-mixed or 32-true")
-    if run.optim.schedule == "plateau" and trainer.max_epochs // (run.optim.validations or trainer.max_epochs) > 1:
+    if run.optim.schedule == "plateau" and epochs_between_validations(trainer.max_epochs, run.optim.validations) > 1:
         raise UserError(
             f"optim.validations={run.optim.validations}: optim.schedule=plateau needs a validation after each epoch; "
             "use optim.validations=null"

@@ -1,8 +1,7 @@
-"""A file that grows by whole lines, also on a disk that is full for a while."""
+"""Files that grow at their end and can be cut back, also on a disk that is full for a while."""
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 from pathlib import Path
@@ -13,13 +12,47 @@ log = logging.getLogger(__name__)
 
 
 class GrowingFile:
+    """Bytes are appended whole or not at all. Opened for going on where the file is there already.
+
+    Not a memory map: where a disk or a quota is full, writing to a map kills the process, while this
+    raises OSError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        self._file = os.fdopen(descriptor, "r+b", buffering=0)
+        self.length = self._file.seek(0, os.SEEK_END)  # in bytes
+
+    def append(self, content: bytes | memoryview) -> None:
+        left = memoryview(content)
+        self._file.seek(self.length)
+        try:
+            while left:  # one call may write less than it is given
+                left = left[self._file.write(left) :]
+        except OSError:
+            self.cut_to(self.length)
+            raise
+        self.length = self._file.tell()
+
+    def cut_to(self, length: int) -> None:
+        """Forget what lies behind so many bytes."""
+        self.length = self._file.truncate(length)
+
+    def sync(self) -> None:
+        """Put what was written on the disk."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class GrowingText(GrowingFile):
     """Lines appended to a text. A line that cannot be written is kept in memory, and written before the next one."""
 
     def __init__(self, path: Path, text: str) -> None:
-        self.path = path
         write_text(path, text, durable=False)
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
-        self._whole = len(text.encode())  # bytes up to the end of the last line that was written whole
+        super().__init__(path)
         self._waiting = b""
         self._warned = False
 
@@ -28,29 +61,25 @@ class GrowingFile:
         self._write()
 
     def sync(self) -> None:
-        """Put what was written on the disk, as far as there is room."""
+        """As far as there is room."""
         self._write()
         try:
-            os.fsync(self._descriptor)
+            super().sync()
         except OSError as error:
             self._warn(error)
 
     def close(self) -> None:
         self.sync()
-        os.close(self._descriptor)
+        super().close()
 
     def _write(self) -> None:
         if not self._waiting:
             return
         try:
-            written = os.write(self._descriptor, self._waiting)
-            if written < len(self._waiting):
-                os.ftruncate(self._descriptor, self._whole)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self.append(self._waiting)
         except OSError as error:
             self._warn(error)
             return
-        self._whole += written
         self._waiting = b""
         self._warned = False
 

@@ -1,4 +1,4 @@
-"""One job at a time, on one machine or on several that share the disk.
+"""flock(2): one job at a time, on one machine or on several that share the disk.
 
 `filelock` leaves the file where it was, which here is a folder of somebody's own.
 """
@@ -33,20 +33,32 @@ def locked(file: Path, waiting: str) -> Iterator[None]:
                 folder.rmdir()
 
 
+def open_lock_file(file: Path) -> int:
+    """Its descriptor, made where it is not there. Raises OSError, for a symbolic link too."""
+    return os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+
+
+def try_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
+    """Lock an open file without waiting; whether that was free. Raises OSError where a file system has no locks."""
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def _acquire(file: Path, waiting: str) -> int:
     while True:
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
-            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = open_lock_file(file)
         except FileNotFoundError:
             continue  # somebody has just removed the folder
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not try_lock(descriptor):
                 print(waiting, file=sys.stderr, flush=True)
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if _is_open_file(descriptor, file):
+            if is_open_file(descriptor, file):
                 return descriptor
         except BaseException as error:
             os.close(descriptor)
@@ -56,14 +68,16 @@ def _acquire(file: Path, waiting: str) -> int:
         os.close(descriptor)
 
 
-def _is_open_file(descriptor: int, file: Path) -> bool:
-    """Whether the file is still the one that is open: its last holder has removed that."""
+def is_open_file(descriptor: int, file: Path) -> bool:
+    """Whether the file is still the one that is open: somebody may have removed that meanwhile."""
     try:
         # Opening asks a network disk; its answer to stat may be an old one.
-        now = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        now = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     try:
         return os.path.samestat(os.fstat(descriptor), os.fstat(now))
+    except OSError:  # no file is open under this number
+        return False
     finally:
         os.close(now)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from abc import ABC, abstractmethod
-from datetime import timedelta
 from typing import Self
 
 from rich.console import Console
@@ -64,11 +63,18 @@ class _WorkProgress(ABC):
 
     def _left(self) -> str:
         rate = self._rate()
-        return f"{timedelta(seconds=round((self._total - self._done) / rate))} left" if rate else "time left unknown"
+        return f"{duration((self._total - self._done) / rate)} left" if rate else "time left unknown"
 
 
-class PreparationProgress(_WorkProgress):
-    """Of the preparation: images/s, time left and the number of unreadable images."""
+class ImageProgress(_WorkProgress):
+    """Of images: images/s and time left."""
+
+    def _state(self) -> str:
+        return f"{self._share()}, {self._rate():,.0f} images/s, {self._left()}"
+
+
+class PreparationProgress(ImageProgress):
+    """Of the preparation: the number of unreadable images too."""
 
     def __init__(self, total: int) -> None:
         super().__init__("Preparing", total)
@@ -84,8 +90,7 @@ class PreparationProgress(_WorkProgress):
         self._bad += count
 
     def _state(self) -> str:
-        unreadable = f", {self._bad:,} unreadable" if self._bad else ""
-        return f"{self._share()}, {self._rate():,.0f} images/s, {self._left()}{unreadable}"
+        return super()._state() + (f", {self._bad:,} unreadable" if self._bad else "")
 
 
 class ByteProgress(_WorkProgress):
@@ -96,3 +101,17 @@ class ByteProgress(_WorkProgress):
         if not self._total:
             return f"{self._done / 1e6:,.0f} MB, {rate}"
         return f"{self._share()} of {self._total / 1e9:.3g} GB, {rate}, {self._left()}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as a person reads them: 42 s, 3 min 05 s, 2 h 10 min, 5 d 3 h."""
+    if seconds is None:
+        return ""
+    whole = int(seconds + 0.5)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"

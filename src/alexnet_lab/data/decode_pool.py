@@ -112,8 +112,6 @@ class _Process:
         paths = [str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])]
         settings = {"PYTHONPATH": os.pathsep.join(paths)}
         settings |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # there is a process for each core
-        # Keep the memory of one image for the next one: asking the system anew takes time.
-        settings |= dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), "100000000")
         arguments = map(str, (theirs.fileno(), slots.descriptor, slots.size))
         with theirs:
             self._popen = subprocess.Popen(

@@ -16,6 +16,7 @@ import warnings
 from dataclasses import replace
 from multiprocessing.connection import Connection
 
+from alexnet_lab.core.memory import keep_freed_memory
 from alexnet_lab.data.decode_job import decode
 from alexnet_lab.data.shared_slots import SharedSlots
 
@@ -24,6 +25,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the keyboard's is for the program that waits for us
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     _hush()
+    keep_freed_memory()  # of one image for the next one
     descriptor, memory, size = map(int, sys.argv[1:])
     connection, slots = Connection(descriptor), SharedSlots(size, memory)
     while True:

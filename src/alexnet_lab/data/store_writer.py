@@ -21,6 +21,7 @@ from typing import Any, Self
 import numpy as np
 
 from alexnet_lab.core.files import write_bytes, write_json
+from alexnet_lab.core.growing_file import GrowingFile
 from alexnet_lab.data.array_file import ArrayFile
 from alexnet_lab.data.block import Block
 from alexnet_lab.data.pixel_statistics import PixelStatistics
@@ -64,7 +65,7 @@ class StoreWriter:
             file.cut_to(0 if lengths is None else lengths[name])
         if self._packing == "jpeg" and lengths is None:
             for split in SPLITS:
-                self._files[f"{split}_offsets"].append(np.zeros(1, dtype=np.int64))
+                self._files[f"{split}_offsets"].append_rows(np.zeros(1, dtype=np.int64))
         if lengths is None:
             self.sync()
 
@@ -74,7 +75,7 @@ class StoreWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for file in self._files.values():
+        for file in self._growing().values():
             file.close()
 
     def append(self, split: str, block: Block) -> None:
@@ -87,14 +88,14 @@ class StoreWriter:
         images = self._files[f"{split}_images"]
         begin = images.length
         if self._packing == "jpeg":
-            self._files[f"{split}_offsets"].append(images.content_bytes + np.cumsum(block.sizes))
+            self._files[f"{split}_offsets"].append_rows(images.content_bytes + np.cumsum(block.sizes))
         images.append(block.content)
-        self._files[f"{split}_labels"].append(block.labels)
+        self._files[f"{split}_labels"].append_rows(block.labels)
         if len(block.labels):
             first = int(counts.sum())
             last = first + len(block.labels) - 1
-            self._tables[CHECKSUMS].append([[images.path.name, begin, images.length, first, last, block.sha256]])
-        self._tables[_QUARANTINE].append([[one.path, one.reason] for one in block.rejected])
+            self._tables[CHECKSUMS].append_rows([[images.path.name, begin, images.length, first, last, block.sha256]])
+        self._tables[_QUARANTINE].append_rows([[one.path, one.reason] for one in block.rejected])
         self._class_counts[split] = counts + np.bincount(block.labels, minlength=len(counts))
         self.taken[split] += block.taken
         self.rejected[split] += len(block.rejected)
@@ -138,8 +139,12 @@ class StoreWriter:
             file.close()
             if name.endswith("images"):
                 header = file_facts(file.path, 0, file.begin)["sha256"]
-                self._tables[CHECKSUMS].append([[file.path.name, 0, file.begin, "", "", header]])
-        self._tables[CHECKSUMS].sync()
+                self._tables[CHECKSUMS].append_rows([[file.path.name, 0, file.begin, "", "", header]])
+        for table in self._tables.values():
+            table.sync()
+            table.close()
+            if not table.length:
+                table.path.unlink()
         with (self._folder / "pixel_mean.npy").open("wb") as stream:
             np.save(stream, self._statistics.pixel_mean())
             os.fsync(stream.fileno())
@@ -200,34 +205,18 @@ class StoreWriter:
         return lengths
 
 
-class _Table:
-    """A CSV file to which rows are appended; there is none before its first row."""
+class _Table(GrowingFile):
+    """A CSV file, empty before its first row."""
 
     def __init__(self, path: Path, header: Sequence[str]) -> None:
-        self.path, self._header = path, header
+        super().__init__(path)
+        self._header = header
 
-    @property
-    def length(self) -> int:
-        return self.path.stat().st_size if self.path.exists() else 0
-
-    def append(self, rows: Sequence[Sequence[Any]]) -> None:
-        if not rows:
-            return
-        text = StringIO(newline="")
-        csv.writer(text).writerows(rows if self.path.exists() else [self._header, *rows])
-        with self.path.open("ab") as file:
-            file.write(text.getvalue().encode("utf-8", "backslashreplace"))
-
-    def cut_to(self, length: int) -> None:
-        if length:
-            os.truncate(self.path, length)
-        else:
-            self.path.unlink(missing_ok=True)
-
-    def sync(self) -> None:
-        if self.path.exists():
-            with self.path.open("rb") as file:
-                os.fsync(file.fileno())
+    def append_rows(self, rows: Sequence[Sequence[Any]]) -> None:
+        if rows:
+            text = StringIO(newline="")
+            csv.writer(text).writerows(rows if self.length else [self._header, *rows])
+            self.append(text.getvalue().encode("utf-8", "backslashreplace"))
 
 
 def partial_folder(path: Path) -> Path:

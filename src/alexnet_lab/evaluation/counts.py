@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from alexnet_lab.training.right_answers import is_among_first
+
 
 class Counts:
     """confusion: int64 (C, C), images by true class (row) and first answer (column); top5: int64 (C,), images
@@ -19,14 +21,12 @@ class Counts:
 
     def add(self, probabilities: Tensor, labels: Tensor) -> None:
         """Count the answers float (N, C) to images of classes int64 (N,)."""
-        truth = probabilities.gather(1, labels[:, None])
         numbers = torch.arange(probabilities.shape[1], device=labels.device)
-        ahead = (probabilities > truth) | ((probabilities == truth) & (numbers < labels[:, None]))
         highest = probabilities == probabilities.max(1, keepdim=True).values
         answer = torch.where(highest, numbers, len(numbers)).min(1).values
         one = torch.ones_like(labels)
         self.confusion.index_put_((labels, answer), one, accumulate=True)
-        self.top5.index_put_((labels,), (ahead.sum(1) < 5).long(), accumulate=True)
+        self.top5.index_put_((labels,), is_among_first(probabilities, labels, 5).long(), accumulate=True)
 
     @property
     def images(self) -> int:

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import logging
-import sys
-import time
 import warnings
 from collections.abc import Sequence
-from datetime import timedelta
+from contextlib import ExitStack
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.callbacks import Callback
 from torch import nn
 
+from alexnet_lab.config.options import TrainerConfig
 from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.progress import ImageProgress
 from alexnet_lab.data.batches import EvaluationBatches
 from alexnet_lab.data.reader import Batch, ImageReader
 from alexnet_lab.data.store import Store
 from alexnet_lab.evaluation.counts import Counts
 from alexnet_lab.evaluation.members import Member
 from alexnet_lab.evaluation.views import places, probabilities
-from alexnet_lab.training.lightning_compat import leave_signals_alone
-from alexnet_lab.training.ranks import Ranks, cluster_environment
-from alexnet_lab.training.trainer import DistributedDataParallel
+from alexnet_lab.training.ranks import Ranks
+from alexnet_lab.training.trainer import lightning_trainer
 
 BATCH = 128  # images; each view is a batch of its own
-SECONDS_BETWEEN_LINES = 15.0
 TIMEOUT = 1800  # seconds that a rank waits for the others
 
 
@@ -68,22 +66,21 @@ class Evaluator(lightning.LightningModule):
             counts.top5 = self.trainer.strategy.reduce(counts.top5, reduce_op="sum").cpu()
 
 
-class ProgressLines(Callback):
-    """A line now and then where no terminal shows a progress bar."""
+class ShownProgress(Callback):
+    """Of all ranks: zero's share, times their number."""
 
-    def __init__(self) -> None:
-        self.started = self.said = time.monotonic()
+    def __init__(self, images: int, until: ExitStack) -> None:
+        self.images, self.until = images, until
+
+    def on_test_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        if trainer.is_global_zero:
+            self.progress = self.until.enter_context(ImageProgress("Evaluating", self.images))
 
     def on_test_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
-        now = time.monotonic()
-        if not trainer.is_global_zero or now - self.said < SECONDS_BETWEEN_LINES:
-            return
-        self.said = now
-        done, total = batch_idx + 1, int(sum(trainer.num_test_batches))
-        left = (now - self.started) / done * (total - done)
-        print(f"batch {done} of {total}, {left:.0f} s left", file=sys.stderr, flush=True)
+        if trainer.is_global_zero:
+            self.progress.advance(len(batch.labels) * trainer.world_size)
 
 
 def evaluate(
@@ -96,29 +93,17 @@ def evaluate(
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
-    on_screen = sys.stderr.isatty()
     evaluator = Evaluator(members, store, views)
     evaluator.networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    strategy: Any = "auto"
-    ranks = Ranks(None, TIMEOUT)
-    if devices > 1:  # the ranks never meet: one that ends before the others ends the evaluation
-        strategy = DistributedDataParallel(ranks, timeout=timedelta(seconds=TIMEOUT))
-    trainer = lightning.Trainer(
-        accelerator=accelerator,
-        devices=devices,
-        strategy=strategy,
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=on_screen,
-        callbacks=[RichProgressBar() if on_screen else ProgressLines()],
-        plugins=[cluster_environment()],
-        use_distributed_sampler=False,  # it repeats images to make batches even; ours counts each once
-    )
-    leave_signals_alone(trainer)
-    try:
-        trainer.test(evaluator, verbose=False)
-    except BaseException:
-        ranks.kill_started()  # before they notice that this one has gone, and say so at length
-        raise
+    ranks = Ranks(None, TIMEOUT)  # they never meet: one that ends before the others ends the evaluation
+    strategy = "ddp" if devices > 1 else "auto"
+    choice = TrainerConfig(accelerator=accelerator, devices=devices, strategy=strategy, collective_timeout=TIMEOUT)
+    with ExitStack() as until_the_end:
+        shown = ShownProgress(len(store.labels("val")), until_the_end)
+        trainer = lightning_trainer(choice, ranks, logger=False, enable_progress_bar=False, callbacks=[shown])
+        try:
+            trainer.test(evaluator, verbose=False)
+        except BaseException:
+            ranks.kill_started()  # before they notice that this one has gone, and say so at length
+            raise
     return evaluator.counts, trainer.is_global_zero

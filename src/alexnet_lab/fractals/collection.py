@@ -1,7 +1,7 @@
 """The embedded data set: coloured shapes of iterated function systems on coloured noise, one class a system.
 
 Every image is a function of (seed, split, class, index), the same bytes on every machine and for any
-division of the work: only operations whose last bit IEEE 754 fixes decide a pixel (see exact_random).
+division of the work: only operations whose last bit IEEE 754 fixes decide a pixel (see rotation).
 The same image at 256 pixels is the one at 64 pixels with more detail.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_lab.fractals.exact_random import derive_keys
+from alexnet_lab.core.random_numbers import derive_keys
 from alexnet_lab.fractals.images import render_batch
 from alexnet_lab.fractals.settings import FractalSettings
 from alexnet_lab.fractals.systems import class_systems

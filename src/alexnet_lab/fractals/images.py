@@ -1,6 +1,6 @@
 """One batch of fractal images: iterated function systems drawn by the chaos game over coloured noise.
 
-Only operations whose last bit IEEE 754 fixes, and whole numbers, decide a pixel (see exact_random).
+Only operations whose last bit IEEE 754 fixes, and whole numbers, decide a pixel (see rotation).
 """
 
 from __future__ import annotations
@@ -8,14 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_lab.fractals.exact_random import (
-    Float64Array,
-    UInt64Array,
-    derive_keys,
-    random_uniform,
-    random_words,
-    rotation,
-)
+from alexnet_lab.core.random_numbers import Float64Array, UInt64Array, derive_keys, random_uniform, random_words
+from alexnet_lab.fractals.rotation import rotation
 from alexnet_lab.fractals.settings import FractalSettings
 from alexnet_lab.fractals.systems import LARGEST_SINGULAR_VALUE, MAX_MAPS, Systems, class_systems
 

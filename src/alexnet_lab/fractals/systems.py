@@ -15,14 +15,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_lab.fractals.exact_random import (
-    Float64Array,
-    UInt64Array,
-    derive_keys,
-    random_uniform,
-    random_words,
-    rotation,
-)
+from alexnet_lab.core.random_numbers import Float64Array, UInt64Array, derive_keys, random_uniform, random_words
+from alexnet_lab.fractals.rotation import rotation
 
 MAX_MAPS = 4
 LARGEST_SINGULAR_VALUE = 0.92

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 Results = Mapping[str, Mapping[int, Mapping[str, Any]]]  # result.json contents, by variant and seed
@@ -33,12 +33,12 @@ def describe(results: Results) -> str:
 
 
 def differing(results: Results) -> list[str]:
-    """A line for each thing beside the variant and the seed in which rows, or runs of a row, differ."""
+    """A line for each thing beside the variant and the seed in which rows, runs of a row, or parts of a run differ."""
     lines = []
     for what, of in WHAT_MAY_DIFFER.items():
         rows: dict[str, list[str]] = {}
         for name, by_seed in results.items():
-            for value in sorted({of(run) for run in by_seed.values()}):
+            for value in sorted({_plain(of(part)) for run in by_seed.values() for part in _parts(run)}):
                 rows.setdefault(value, []).append(name)
         if len(rows) > 1:
             found = "; ".join(f"{value} ({', '.join(names)})" for value, names in rows.items())
@@ -52,9 +52,10 @@ def cost(results: Results) -> str:
     return f"{hours:.2f} hours of computing in all."
 
 
-def _commit(run: Mapping[str, Any]) -> str:
-    """The first 8 digits, with "+changes" where there were any."""
-    return re.sub(r"^([0-9a-f]{8})[0-9a-f]{32}", r"\1", _plain(run.get("commit") or "unknown"))
+def _parts(run: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What computed the run, one after the other; of a run of version 1 the last alone is known."""
+    last = {**run["hardware"], "versions": run["versions"], "commit": run.get("commit") or "unknown"}
+    return run.get("parts") or [last]
 
 
 def _machine(hardware: Mapping[str, Any]) -> str:
@@ -68,13 +69,14 @@ def _plain(value: object) -> str:
     return re.sub(r"[^\w .,;:()+@/-]", "?", str(value))[:80]
 
 
-WHAT_MAY_DIFFER = {
-    "commit": _commit,
-    "torch": lambda run: _plain(run["versions"]["torch"]),
-    "lightning": lambda run: _plain(run["versions"]["lightning"]),
-    "Python": lambda run: _plain(run["versions"].get("python", "unknown")),
-    "processor": lambda run: _plain(run["hardware"]["processor"]),
-    "GPU": lambda run: _plain(run["hardware"]["gpus"][0]) if run["hardware"]["gpus"] else "none",
-    "devices": lambda run: _plain(run["hardware"]["devices"]),
-    "threads": lambda run: _plain(run["hardware"]["threads"]),
+WHAT_MAY_DIFFER: dict[str, Callable[[Mapping[str, Any]], object]] = {
+    # The first 8 digits, with "+changes" where there were any.
+    "commit": lambda part: re.sub(r"^([0-9a-f]{8})[0-9a-f]{32}", r"\1", part["commit"]),
+    "torch": lambda part: part["versions"].get("torch", "unknown"),
+    "lightning": lambda part: part["versions"].get("lightning", "unknown"),
+    "Python": lambda part: part["versions"].get("python", "unknown"),
+    "processor": lambda part: part["processor"],
+    "GPU": lambda part: part["gpus"][0] if part["gpus"] else "none",
+    "devices": lambda part: part["devices"],
+    "threads": lambda part: part["threads"],
 }

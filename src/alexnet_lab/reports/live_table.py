@@ -1,16 +1,13 @@
-"""An experiment's table while its sweep runs: each result is read once, when its job has ended."""
+"""An experiment's table while its sweep runs."""
 
 from __future__ import annotations
 
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from alexnet_lab.claims.experiment import Experiment
-from alexnet_lab.core.errors import UserError
 from alexnet_lab.reports.ablation_table import (
     VERDICT_STYLES,
     AblationTable,
@@ -20,7 +17,6 @@ from alexnet_lab.reports.ablation_table import (
     with_interval,
 )
 from alexnet_lab.runs.paths import job_name
-from alexnet_lab.runs.result import read_result
 
 METRIC = "top1"
 WIDEST_LABEL = 26  # letters, so that a row fits 80
@@ -29,8 +25,8 @@ WIDEST_LABEL = 26  # letters, so that a row fits 80
 class LiveTable:
     """What the live view shows below the jobs: the rows so far, top-1 error alone."""
 
-    def __init__(self, folder: Path, experiment: Experiment, seeds: list[int]) -> None:
-        self.folder, self.experiment, self.seeds = folder, experiment, seeds
+    def __init__(self, experiment: Experiment, seeds: list[int]) -> None:
+        self.experiment, self.seeds = experiment, seeds
         self._places = {
             job_name(name, [f"seed={seed}"]): (name, seed) for name in experiment.variants for seed in seeds
         }
@@ -43,13 +39,10 @@ class LiveTable:
         """Names of the jobs that the table is made of."""
         return set(self._places)
 
-    def take(self, job: str) -> list[str]:
+    def take(self, job: str, result: dict[str, Any]) -> list[str]:
         """Take in the result of a job that has ended. Returns a line for each row that is complete by it."""
         name, seed = self._places[job]
-        with suppress(UserError):  # it has been read before; what damages it meanwhile is said when the sweep is over
-            result = read_result(self.folder / job)
-            if result is not None:
-                self._results[name][seed] = result
+        self._results[name][seed] = result
         if not self._results[self.experiment.base]:
             return []
         self._table = make_table(self.experiment, self._results, len(self.seeds))

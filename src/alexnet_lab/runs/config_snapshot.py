@@ -125,6 +125,12 @@ def configuration_of(folder: Path) -> dict[str, Any]:
     return found
 
 
+def refuse_other_settings(folder: Path, made_with: dict[str, Any], run: RunConfig) -> None:
+    """Raise UserError where a folder's run was made with settings that make another result than this run's."""
+    if other := first_difference(made_with, configuration(run)):
+        raise UserError(f"{folder}: was made with {other}; choose another sweep=NAME or folder, or remove that one")
+
+
 def first_difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str | None:
     """The first setting that makes another result, as "key=old, not new"; None where the results are the same."""
     for key in sorted({*old, *new}):

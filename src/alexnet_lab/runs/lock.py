@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.locks import is_open_file, open_lock_file, try_lock
 
 LOCK_FILE = ".lock"
 HANDED_DOWN = "ALEXNET_LAB_RUN_LOCK"  # the number of the open file that a job inherits
@@ -55,7 +56,7 @@ def take(folder: Path, patience: float = 0.0) -> RunLock | None:
     while True:
         descriptor = _open(folder / LOCK_FILE)
         try:
-            if _flock(folder, descriptor, fcntl.LOCK_EX) and _is_file_of(folder, descriptor):
+            if _try_lock(folder, descriptor, fcntl.LOCK_EX) and is_open_file(descriptor, folder / LOCK_FILE):
                 lock = RunLock(descriptor)
                 lock.describe()
                 return lock
@@ -81,7 +82,7 @@ def hold_for_life(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: cannot be made ({error.strerror}); choose another place") from None
-    if handed_down.isdigit() and _is_file_of(folder, int(handed_down)):
+    if handed_down.isdigit() and is_open_file(int(handed_down), folder / LOCK_FILE):
         lock = RunLock(int(handed_down))
         os.set_inheritable(lock.descriptor, False)
         lock.describe()
@@ -105,7 +106,7 @@ def holder(folder: Path) -> str | None:
     except OSError:
         return None
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode) or _flock(folder, descriptor, fcntl.LOCK_SH):
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode) or _try_lock(folder, descriptor, fcntl.LOCK_SH):
             return None
         content = json.loads(os.read(descriptor, LONGEST_DESCRIPTION))
         host, process = str(content["host"]), int(content["process"])
@@ -119,7 +120,7 @@ def holder(folder: Path) -> str | None:
 
 def _open(path: Path) -> int:
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+        descriptor = open_lock_file(path)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise UserError(f"{path}: is a symbolic link, which is not followed; remove it") from None
@@ -130,22 +131,10 @@ def _open(path: Path) -> int:
     return descriptor
 
 
-def _flock(folder: Path, descriptor: int, kind: int) -> bool:
-    """Whether the lock was free."""
+def _try_lock(folder: Path, descriptor: int, kind: int) -> bool:
     try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return try_lock(descriptor, kind)
     except OSError as error:
         raise UserError(
             f"{folder}: its file system cannot lock files ({error.strerror}); docs/reliability.md says what it takes"
         ) from None
-    return True
-
-
-def _is_file_of(folder: Path, descriptor: int) -> bool:
-    """Whether the open file is still the folder's: somebody may have removed the folder meanwhile."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), (folder / LOCK_FILE).lstat())
-    except OSError:
-        return False

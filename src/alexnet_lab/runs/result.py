@@ -28,7 +28,15 @@ KINDS: dict[str, dict[str, Any]] = {
     "versions": {"torch": str, "lightning": str},
     "config": {"model": dict, "data": dict},
 }
-PART = {"from_step": int, "commit": str, "threads": int, "devices": int, "versions": dict}
+PART = {
+    "from_step": int,
+    "commit": str,
+    "threads": int,
+    "devices": int,
+    "processor": str,
+    "gpus": list,
+    "versions": dict,
+}
 # What tables and terminals show: there every character has to be a visible one.
 SHOWN = ("hardware.", "versions.", "commit", "status", "parts", "config.model.name", "config.data.source")
 CONTROL = ("Cc", "Cs", "Zl", "Zp")  # line and control characters, broken surrogates

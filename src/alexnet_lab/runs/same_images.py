@@ -1,14 +1,35 @@
-"""Whether runs were trained on the same images: results and checkpoints hold the identity of their store."""
+"""Whether a folder's run is the one that is asked for: its settings, and the images that it was trained on.
+
+Results and checkpoints hold the identity of their store.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from alexnet_lab.config.options import RunConfig
 from alexnet_lab.core.errors import UserError
-from alexnet_lab.runs.config_snapshot import NOT_PART_OF_A_RESULT
+from alexnet_lab.runs.config_snapshot import NOT_PART_OF_A_RESULT, refuse_other_settings
+from alexnet_lab.runs.result import read_result
+
+
+def result_of_same_run(
+    folder: Path, run: RunConfig, images_now: Callable[[], Mapping[str, Any] | None]
+) -> dict[str, Any] | None:
+    """The result in a run folder; None where there is none.
+
+    images_now: the facts of the images that are prepared now, None where none are. Raises UserError where the result
+    was made with other settings, or on other images than these.
+    """
+    result = read_result(folder)
+    if result is not None:
+        refuse_other_settings(folder, result["config"], run)
+        if (now := images_now()) is not None:
+            refuse_other_images(folder, result.get("images"), now)
+    return result
 
 
 def refuse_other_images(folder: Path, before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from alexnet_lab.core import parent_watchdog
 from alexnet_lab.core.errors import PREEMPTED_EXIT_CODE, STOPPED_EXIT_CODE, UserError
@@ -34,13 +34,14 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 @dataclass
 class Job:
-    """One run of a sweep. devices: how many GPUs or CPU processes it shares its work among."""
+    """One run of a sweep. devices: how many GPUs or CPU processes it shares its work among. result: once it has one."""
 
     name: str
     folder: Path
     overrides: list[str]
     devices: int = 1
     uses_gpus: bool = True
+    result: dict[str, Any] | None = None
 
 
 @dataclass

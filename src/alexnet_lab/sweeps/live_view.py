@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -13,7 +12,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from alexnet_lab.core.progress import duration
 from alexnet_lab.runs.progress import read_progress
+from alexnet_lab.sweeps.job_process import Job
 
 STYLES = {
     "complete": "green",
@@ -34,8 +35,8 @@ LINE_EVERY_SECONDS = 20.0  # between two reports where there is no terminal
 class JobView:
     """What is known of a job, read from its folder's progress.json while it runs."""
 
-    def __init__(self, name: str, folder: Path) -> None:
-        self.name, self.folder = name, folder
+    def __init__(self, job: Job) -> None:
+        self.job, self.name = job, job.name
         self.state = "waiting"
         self.started = self.seconds = 0.0
         self.progress: dict[str, Any] = {}
@@ -69,7 +70,7 @@ class JobView:
 
     def read(self) -> None:
         """Take over what the job last said of itself; a file that is not there yet changes nothing."""
-        self.progress |= read_progress(self.folder)
+        self.progress |= read_progress(self.job.folder)
         if self.holder is None:
             self.state = self.progress.get("state", self.state)
 
@@ -77,7 +78,7 @@ class JobView:
 class Results(Protocol):
     """What an experiment's jobs have shown so far; handed in, because reports import experiments."""
 
-    def take(self, job: str) -> list[str]:
+    def take(self, job: str, result: dict[str, Any]) -> list[str]:
         """Take in the result of a job that has ended, once. Returns lines to say."""
 
     def table(self) -> Table | None:
@@ -129,9 +130,9 @@ class LiveView:
         """What the results of jobs that have ended since say."""
         said = []
         for job in self.jobs:
-            if self.results is not None and job.state in ("complete", "done") and job.name not in self._taken:
+            if self.results is not None and job.job.result is not None and job.name not in self._taken:
                 self._taken.add(job.name)
-                said += self.results.take(job.name)
+                said += self.results.take(job.name, job.job.result)
         return said
 
     def seconds_left(self) -> float | None:
@@ -220,17 +221,3 @@ class LiveView:
         if time.monotonic() - self._last_line > LINE_EVERY_SECONDS:
             self._last_line = time.monotonic()
             self.console.print(self.summary(), highlight=False, soft_wrap=True)
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds as a person reads them: 42 s, 3 min 05 s, 2 h 10 min, 5 d 3 h."""
-    if seconds is None:
-        return ""
-    whole = int(seconds + 0.5)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"

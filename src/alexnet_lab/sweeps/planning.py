@@ -16,24 +16,19 @@ from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.hydra_compat import number_of_values
 from alexnet_lab.core.paths import RUNS
 from alexnet_lab.data.images_at_hand import at_hand
-from alexnet_lab.runs.config_snapshot import configuration, first_difference, read_configuration
+from alexnet_lab.runs.config_snapshot import read_configuration, refuse_other_settings
 from alexnet_lab.runs.paths import job_name, quoted, sweep_name
-from alexnet_lab.runs.result import read_result
-from alexnet_lab.runs.same_images import refuse_other_images
+from alexnet_lab.runs.same_images import result_of_same_run
+from alexnet_lab.sweeps.job_process import Job
 
 MOST_JOBS = 10_000
 
 
 @dataclass(frozen=True)
-class PlannedJob:
-    name: str
-    overrides: list[str]  # its sweep, and hydra.sweep.subdir, included
-
-
-@dataclass(frozen=True)
 class Plan:
     folder: Path
-    jobs: list[PlannedJob]
+    jobs: list[Job]
+    seeds: list[int]  # of them all, in rising order
 
 
 def plan_sweep(
@@ -43,7 +38,7 @@ def plan_sweep(
     compose: Callable[[list[str]], DictConfig],
     check: Callable[[DictConfig], RunConfig],
 ) -> Plan:
-    """Name, compose and check every job of a sweep.
+    """Name, compose and check every job of a sweep, once: what runs it composes the same overrides.
 
     product: the overrides of each combination that the command line asks for. variants: what they are multiplied
     with, overrides by name; empty for none. sweep: its name, None for one made of the overrides. compose: from
@@ -51,15 +46,15 @@ def plan_sweep(
     Raises UserError, naming the job, for the first that cannot work, for two jobs of one name, and where a folder
     holds a run that was made with other settings.
     """
-    plan = name_jobs(product, variants, sweep)
-    for job in plan.jobs:
-        if (plan.folder / job.name).is_symlink():  # nobody has named it: it came with the sweep's folder
-            raise UserError(
-                f"{plan.folder / job.name}: is a symbolic link, through which nothing is written; remove it"
-            )
+    jobs, seeds = name_jobs(product, variants, sweep), set()
+    for job in jobs:
+        if job.folder.is_symlink():  # nobody has named it: it came with the sweep's folder
+            raise UserError(f"{job.folder}: is a symbolic link, through which nothing is written; remove it")
         run = check(compose(job.overrides))
-        check_same_run(plan.folder / job.name, run)
-    return plan
+        seeds.add(run.seed)
+        job.devices, job.uses_gpus = run.trainer.devices, run.trainer.accelerator != "cpu"
+        job.result = check_same_run(job.folder, run)
+    return Plan(jobs[0].folder.parent, jobs, sorted(seeds))
 
 
 def check_size(overrides: Sequence[Override]) -> None:
@@ -74,7 +69,7 @@ def check_size(overrides: Sequence[Override]) -> None:
             raise UserError(f"{override.input_line}: makes {jobs} jobs; a sweep has from 1 to {MOST_JOBS}")
 
 
-def name_jobs(product: Sequence[Sequence[str]], variants: Mapping[str, list[str]], sweep: str | None) -> Plan:
+def name_jobs(product: Sequence[Sequence[str]], variants: Mapping[str, list[str]], sweep: str | None) -> list[Job]:
     """The jobs of a sweep with the names of their folders. Raises UserError for two jobs of one name."""
     if not product:
         raise UserError("the sweep has no job: some glob() matches nothing")
@@ -83,7 +78,7 @@ def name_jobs(product: Sequence[Sequence[str]], variants: Mapping[str, list[str]
         raise UserError("sweep=: names one sweep; give several values to other keys")
     if sweep is None:
         sweep = sweep_name([text for line in product for text in line])
-    jobs: dict[str, PlannedJob] = {}
+    jobs: dict[str, Job] = {}
     for variant, own in (variants or {"": []}).items():
         for line in product:
             # An experiment's runs always carry their seed, so that more seeds later find the first ones.
@@ -95,20 +90,20 @@ def name_jobs(product: Sequence[Sequence[str]], variants: Mapping[str, list[str]
                 )
             named = [text for text in line if not text.startswith("sweep=")]
             # What makes a variant comes last: no override may turn its row into another's.
-            jobs[name] = PlannedJob(name, [*named, *own, f"sweep={quoted(sweep)}", f"hydra.sweep.subdir={name}"])
-    return Plan(RUNS / sweep, list(jobs.values()))
+            jobs[name] = Job(name, RUNS / sweep / name, [*named, *own, f"sweep={quoted(sweep)}"])
+    return list(jobs.values())
 
 
-def check_same_run(folder: Path, run: RunConfig) -> None:
-    """Raise UserError where a run folder holds a run that was made with other settings, or a complete one that was
-    trained on other images than are prepared now. (Of an interrupted one the job itself finds out.)
+def check_same_run(folder: Path, run: RunConfig) -> dict[str, Any] | None:
+    """The folder's result, None where it has none.
+
+    Raises UserError where it holds a run that was made with other settings, or a complete one that was trained on
+    other images than are prepared now. (Of an interrupted one the job itself finds out.)
     """
-    result = read_result(folder)
-    made_with: Any = read_configuration(folder) if result is None else result["config"]
-    if made_with is not None and (other := first_difference(made_with, configuration(run))):
-        raise UserError(f"{folder}: was made with {other}; choose another sweep=NAME, or remove that folder")
-    if result is not None and (now := at_hand(run.data)) is not None:
-        refuse_other_images(folder, result.get("images"), now)
+    result = result_of_same_run(folder, run, lambda: at_hand(run.data))
+    if result is None and (begun := read_configuration(folder)) is not None:
+        refuse_other_settings(folder, begun, run)
+    return result
 
 
 def _swept(product: Sequence[Sequence[str]]) -> set[str]:

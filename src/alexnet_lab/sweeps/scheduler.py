@@ -19,7 +19,7 @@ from pathlib import Path
 from alexnet_lab.core.errors import PREEMPTED_EXIT_CODE, STOPPED_EXIT_CODE, Preempted, UserError
 from alexnet_lab.core.files import has_room
 from alexnet_lab.core.parallel import usable_cores
-from alexnet_lab.core.signals import ASKS_A_SWEEP_TO_END
+from alexnet_lab.core.signals import ASKS_A_SWEEP_TO_END, listen
 from alexnet_lab.runs.checkpoints import has_checkpoint, room_for_checkpoints
 from alexnet_lab.runs.lock import holder, take
 from alexnet_lab.runs.progress import show_progress
@@ -65,7 +65,7 @@ class Scheduler:
         slots = at_once or max(1, (len(self.gpus) or usable_cores()) // devices)
         self.slots = min(slots, len(self.gpus) // devices) if self.gpus else slots
         self.threads = max(1, usable_cores() // min(self.slots, max(1, len(jobs))) // devices)
-        self.turns = [_Turn(job, JobView(job.name, job.folder)) for job in jobs]
+        self.turns = [_Turn(job, JobView(job)) for job in jobs]
         self.waiting: deque[_Turn] = deque()
         self.running: list[tuple[_Turn, JobProcess]] = []
         self.counts: Counter[str] = Counter()
@@ -80,14 +80,14 @@ class Scheduler:
         end, after every job has ended.
         """
         for turn in self.turns:
-            if read_result(turn.job.folder) is None:
+            if turn.job.result is None:
                 self.waiting.append(turn)
             else:
                 turn.view.state = "complete"
                 self.counts["complete before"] += 1
         for turn in self.waiting:
             _make_folder(turn.job.folder)
-        previous = {number: signal.signal(number, self._ask_to_end) for number in ASKS_A_SWEEP_TO_END}
+        previous = listen(ASKS_A_SWEEP_TO_END, self._ask_to_end)
         try:
             views = [turn.view for turn in self.turns]
             with LiveView(views, self.slots, self.counts["complete before"], self.results) as screen:
@@ -113,8 +113,7 @@ class Scheduler:
                 f"{len(failed)} of {len(self.turns)} jobs failed: {names}; the same command runs only these again"
             )
         # Where no images were prepared at the start, those that the jobs found need not be those of earlier results.
-        results = {turn.job.folder: read_result(turn.job.folder) for turn in self.turns}
-        check_same_images({folder: result for folder, result in results.items() if result is not None})
+        check_same_images({turn.job.folder: turn.job.result for turn in self.turns if turn.job.result is not None})
 
     def summary(self) -> str:
         """What has become of the jobs, in one line."""
@@ -143,7 +142,7 @@ class Scheduler:
                 turn.view.lend(holder(turn.job.folder))
                 continue
             self.waiting.remove(turn)
-            if read_result(turn.job.folder) is not None:
+            if self._has_result(turn.job):
                 lock.release()
                 turn.view.finish("complete")
                 self.counts["done by another process"] += 1
@@ -167,7 +166,7 @@ class Scheduler:
                 continue
             self.running.remove((turn, active))
             self.gpus += active.gpus
-            if code == 0 and read_result(turn.job.folder) is not None:
+            if code == 0 and self._has_result(turn.job):
                 turn.view.finish("done")
                 self.counts["continued and done" if turn.continued else "done"] += 1
             elif code == PREEMPTED_EXIT_CODE and turn.preemptions < MOST_PREEMPTIONS:
@@ -176,6 +175,10 @@ class Scheduler:
                 self.waiting.append(turn)
             else:
                 self._fail(turn, code)
+
+    def _has_result(self, job: Job) -> bool:
+        job.result = read_result(job.folder)
+        return job.result is not None
 
     def _fail(self, turn: _Turn, code: int) -> None:
         turn.failures.append(job_process.ending(code))

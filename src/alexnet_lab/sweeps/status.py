@@ -14,13 +14,14 @@ from rich.text import Text
 
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.paths import RUNS
+from alexnet_lab.core.progress import duration
 from alexnet_lab.runs.checkpoints import has_checkpoint
 from alexnet_lab.runs.config_snapshot import CONFIG_FILE
 from alexnet_lab.runs.lock import holder
 from alexnet_lab.runs.paths import ENSEMBLES
 from alexnet_lab.runs.progress import read_progress
 from alexnet_lab.runs.result import read_result
-from alexnet_lab.sweeps.live_view import STYLES, duration
+from alexnet_lab.sweeps.live_view import STYLES
 
 STATES = ("complete", "running", "interrupted", "failed", "damaged", "not started")
 

@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
-from torchmetrics.classification import MulticlassAccuracy
 
 from alexnet_lab.config.options import OptimizationConfig
 from alexnet_lab.data.augmentation import Augmentation
@@ -19,6 +18,7 @@ from alexnet_lab.data.comparison_transforms import Mixup
 from alexnet_lab.data.reader import Batch
 from alexnet_lab.training.ranks import Ranks
 from alexnet_lab.training.recipe import apply_group_lr_overrides, for_lightning, make_optimizer, make_schedules
+from alexnet_lab.training.right_answers import is_among_first
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,6 @@ class Classifier(lightning.LightningModule):
         network: nn.Module,
         augmentation: Augmentation,
         recipe: OptimizationConfig,
-        num_classes: int,
         input_size: int,
         seed: int,
         ranks: Ranks,
@@ -46,12 +45,8 @@ class Classifier(lightning.LightningModule):
         self.network, self.augmentation, self.recipe, self.seed = network, augmentation, recipe, seed
         self.ranks, self.mixup = ranks, mixup
         self.example_input_array = torch.zeros(1, 3, input_size, input_size)
-        top5 = min(5, num_classes)
-        self.train_loss = MeanMetric()
-        self.train_top1 = MulticlassAccuracy(num_classes, average="micro", validate_args=False)
-        self.val_loss = MeanMetric()
-        self.val_top1 = MulticlassAccuracy(num_classes, average="micro", validate_args=False)
-        self.val_top5 = MulticlassAccuracy(num_classes, top_k=top5, average="micro", validate_args=False)
+        self.train_loss, self.train_top1 = MeanMetric(), MeanMetric()
+        self.val_loss, self.val_top1, self.val_top5 = MeanMetric(), MeanMetric(), MeanMetric()
 
     def setup(self, stage: str) -> None:
         # A validation before this may have left tensors of inference mode, which nothing else can change.
@@ -78,7 +73,7 @@ class Classifier(lightning.LightningModule):
         logits = self.network(views)
         loss = F.cross_entropy(logits, targets)
         self.train_loss.update(loss.detach(), len(batch.labels))
-        self.train_top1.update(logits.detach(), batch.labels)
+        self.train_top1.update(is_among_first(logits.detach(), batch.labels, 1).float())
         return loss
 
     def on_validation_start(self) -> None:
@@ -93,8 +88,8 @@ class Classifier(lightning.LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             logits = self.network(self.augmentation(batch, self.current_epoch))
         self.val_loss.update(F.cross_entropy(logits, batch.labels), len(batch.labels))
-        self.val_top1.update(logits, batch.labels)
-        self.val_top5.update(logits, batch.labels)
+        self.val_top1.update(is_among_first(logits, batch.labels, 1).float())
+        self.val_top5.update(is_among_first(logits, batch.labels, 5).float())
 
     def on_validation_epoch_end(self) -> None:
         # The values are summed over devices by the metrics themselves, from counts. Those of training are
@@ -122,6 +117,9 @@ class Classifier(lightning.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         for name, state in checkpoint["training_metrics"][self.global_rank].items():
+            if "tp" in state:  # of an earlier version: right and wrong answers, of each class or of all
+                right, wrong = state["tp"].sum().float(), state["fn"].sum().float()
+                state = {"mean_value": right, "weight": right + wrong}
             getattr(self, name).merge_state(state)  # into one that is empty
 
     def configure_optimizers(self) -> Any:

@@ -6,7 +6,7 @@ import signal
 from types import FrameType
 
 from alexnet_lab.core.errors import Preempted
-from alexnet_lab.core.signals import ASKS_TO_END
+from alexnet_lab.core.signals import ASKS_TO_END, listen
 
 
 class Preemption:
@@ -19,8 +19,7 @@ class Preemption:
 
     def listen(self) -> None:
         """Take over the signals, in the main thread."""
-        for number in ASKS_TO_END:
-            signal.signal(number, self._note)
+        listen(ASKS_TO_END, self._note)
 
     def stop(self, button: str) -> None:
         """A person has pressed a button; from any thread, once there is something to be saved."""

@@ -59,12 +59,6 @@ def apply_group_lr_overrides(optimizer: SGD, recipe: OptimizationConfig, step: i
             group["lr"] = rate
 
 
-def epochs_between_validations(epochs: int, validations: int | None) -> int:
-    """The most epochs that divide the run equally and give it no fewer validations than asked for."""
-    most = 1 if validations is None else max(1, epochs // validations)
-    return next(every for every in range(most, 0, -1) if epochs % every == 0)
-
-
 def make_schedules(optimizer: SGD, recipe: OptimizationConfig, steps: int) -> list[LRScheduler]:
     """What sets the learning rate over a run of `steps` optimizer steps; nothing where it stays constant.
 

@@ -21,12 +21,19 @@ from alexnet_lab.core.paths import as_called
 from alexnet_lab.data.images_at_hand import at_hand, facts
 from alexnet_lab.data.module import ImageData
 from alexnet_lab.networks.build import build_network
-from alexnet_lab.runs.config_snapshot import CONFIG_FILE, VERSION, configuration, first_difference, migrated, to_yaml
+from alexnet_lab.runs.config_snapshot import (
+    CONFIG_FILE,
+    VERSION,
+    configuration,
+    migrated,
+    refuse_other_settings,
+    to_yaml,
+)
 from alexnet_lab.runs.lock import is_rank_zero
 from alexnet_lab.runs.paths import run_dir
 from alexnet_lab.runs.progress import show_progress
-from alexnet_lab.runs.result import RESULT_FILE, read_result
-from alexnet_lab.runs.same_images import refuse_other_images
+from alexnet_lab.runs.result import RESULT_FILE
+from alexnet_lab.runs.same_images import refuse_other_images, result_of_same_run
 from alexnet_lab.tracking.make_tracker import make_tracker
 from alexnet_lab.tracking.tracker import Tracker
 from alexnet_lab.training.build_result import build_result
@@ -54,10 +61,7 @@ def train(run: RunConfig, folder: Path, overrides: list[str]) -> None:
     preemption = Preemption()
     preemption.listen()
     quieten()
-    if (result := read_result(folder)) is not None:
-        _refuse_if_different(folder, result["config"], run)
-        if (now := at_hand(run.data)) is not None:
-            refuse_other_images(folder, result.get("images"), now)
+    if (result := result_of_same_run(folder, run, lambda: at_hand(run.data))) is not None:
         error = 100 * result["metrics"]["val_top1_error"]
         log.info("%s is complete: top-1 error %.2f %%", shown(folder), error, extra=ON_SCREEN)
         _say_what_is_next(folder)
@@ -95,7 +99,7 @@ def _train(
     continues = begun is not None
     images_before = None
     if begun is not None:
-        _refuse_if_different(folder, migrated(begun["configuration"], begun["version"], checkpoints.folder), run)
+        refuse_other_settings(folder, migrated(begun["configuration"], begun["version"], checkpoints.folder), run)
         images_before = begun.get("images")
         del begun  # as large as the network
     if is_rank_zero():
@@ -114,7 +118,7 @@ def _train(
     network = build_network(run.model, data.num_classes)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     classifier = Classifier(
-        network, data.augmentation(), run.optim, data.num_classes, run.model.input_size, run.seed, ranks, data.mixup()
+        network, data.augmentation(), run.optim, run.model.input_size, run.seed, ranks, data.mixup()
     )
     chance_level = ChanceLevelDetector(data.num_classes, run.trainer.stuck_after or 400 + 4 * data.num_classes)
     record = RunRecord(folder, run.trainer.log_every_n_steps, data.batch_size, started, chance_level)
@@ -181,8 +185,3 @@ def _say_what_begins(run: RunConfig, folder: Path, data: ImageData, network: nn.
 def _say_what_is_next(folder: Path) -> None:
     command = shlex.join([*as_called("python src/evaluate.py").split(), f"run={shown(folder)}", "views=ten-crop"])
     log.info("next: %s", command, extra=ON_SCREEN)
-
-
-def _refuse_if_different(folder: Path, old: dict[str, object], run: RunConfig) -> None:
-    if changed := first_difference(old, configuration(run)):
-        raise UserError(f"{folder}: was made with {changed}; name another sweep or folder, or remove that one")

@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Callback
 
 from alexnet_lab.core import environment
 from alexnet_lab.core.epochs import epochs_between, steps_an_epoch, validated
-from alexnet_lab.core.growing_file import GrowingFile
+from alexnet_lab.core.growing_file import GrowingText
 from alexnet_lab.runs.metrics import METRICS_FILE, row_text, rows_so_far, values_of_step
 from alexnet_lab.runs.progress import show_progress
 from alexnet_lab.training.failures import ChanceLevelDetector, diverged
@@ -48,7 +48,7 @@ class RunRecord(Callback):
         self.training_seconds = 0.0
         self.images = 0
         self.history: list[dict[str, float]] = []
-        self._file: GrowingFile | None = None
+        self._file: GrowingText | None = None
         self._shown = self._tick = self._rate = 0.0
 
     @property
@@ -87,7 +87,7 @@ class RunRecord(Callback):
         if trainer.is_global_zero:
             path, done = self.folder / METRICS_FILE, len(self.history) * epochs_between(trainer)
             rows = rows_so_far(path, trainer.global_step, done)
-            self._file = GrowingFile(path, rows)
+            self._file = GrowingText(path, rows)
             # A step whose validation was interrupted: a tracker keeps an epoch's last step until that is over.
             if trainer.global_step == (done + epochs_between(trainer)) * steps_an_epoch(trainer):
                 for values in values_of_step(rows, trainer.global_step):

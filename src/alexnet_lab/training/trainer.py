@@ -7,6 +7,7 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -15,6 +16,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from alexnet_lab.config.checks import epochs_between_validations
 from alexnet_lab.config.options import TrainerConfig
 from alexnet_lab.core.epochs import validated
 from alexnet_lab.core.log_file import ON_SCREEN
@@ -28,7 +30,6 @@ from alexnet_lab.training.lightning_compat import (
     leave_signals_alone,
 )
 from alexnet_lab.training.ranks import RANK_ZERO, Ranks, cluster_environment
-from alexnet_lab.training.recipe import epochs_between_validations
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,30 @@ def make_trainer(
         callbacks.append(Bar())
     else:
         callbacks.append(EpochLines())
+    return lightning_trainer(
+        choice,
+        ranks,
+        plugins=[checkpoints],
+        precision=choice.precision,
+        max_epochs=choice.max_epochs,
+        check_val_every_n_epoch=epochs_between_validations(choice.max_epochs, validations),
+        deterministic=choice.deterministic,
+        callbacks=callbacks,
+        logger=tracker.logger,
+        log_every_n_steps=choice.log_every_n_steps,
+        default_root_dir=checkpoints.folder.parent,
+        num_sanity_val_steps=0,
+        enable_progress_bar=on_screen,
+    )
+
+
+def lightning_trainer(
+    choice: TrainerConfig, ranks: Ranks, plugins: Sequence[Any] = (), **options: Any
+) -> lightning.Trainer:
+    """Lightning's trainer on the devices that are chosen, with nothing of its own that this project does itself.
+
+    plugins, options: Lightning's.
+    """
     strategy: Any = choice.strategy
     if choice.strategy == "ddp":
         strategy = DistributedDataParallel(
@@ -68,22 +93,13 @@ def make_trainer(
         devices=choice.devices,
         num_nodes=choice.num_nodes,
         strategy=strategy,
-        precision=choice.precision,  # type: ignore[arg-type]
-        max_epochs=choice.max_epochs,
-        check_val_every_n_epoch=epochs_between_validations(choice.max_epochs, validations),
-        deterministic=choice.deterministic,
-        callbacks=callbacks,
-        plugins=[checkpoints, cluster_environment()],
-        logger=tracker.logger,
-        log_every_n_steps=choice.log_every_n_steps,
-        default_root_dir=checkpoints.folder.parent,
+        plugins=[*plugins, cluster_environment()],
         use_distributed_sampler=False,  # it repeats samples to make batches even; ours counts each once
-        num_sanity_val_steps=0,
         enable_checkpointing=False,  # by Lightning itself
-        enable_progress_bar=on_screen,
         enable_model_summary=False,  # it takes metrics for layers; train.log has the network
+        **options,
     )
-    leave_signals_alone(trainer)  # the run listens to them itself
+    leave_signals_alone(trainer)  # the program listens to them itself
     ask_for_no_signals(trainer)
     return trainer
 

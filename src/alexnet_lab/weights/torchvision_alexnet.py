@@ -26,7 +26,7 @@ NAMES = tuple(f"{layer}.{kind}" for layer in LAYERS for kind in ("weight", "bias
 PIXEL_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
 PIXEL_DEVIATION = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 
-WRAPPERS = ("state_dict", "model")  # under which training scripts keep the weights, beside their own state
+WRAPPERS = ("state_dict", "model_state_dict", "model")  # of training scripts, beside their own state
 PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and DistributedDataParallel, and of torch.compile
 
 
