@@ -77,9 +77,9 @@ class DataConfig:
 class FractalsConfig(DataConfig):
     """The embedded collection."""
 
-    num_classes: int = option(40, "classes", minimum=2, maximum=100_000)
-    train_images_per_class: int = option(75, "training images a class", minimum=1, maximum=1_000_000)
-    val_images_per_class: int = option(125, "validation images a class", minimum=1, maximum=1_000_000)
+    num_classes: int = option(10, "classes", minimum=2, maximum=100_000)
+    train_images_per_class: int = option(100, "training images a class", minimum=1, maximum=1_000_000)
+    val_images_per_class: int = option(500, "validation images a class", minimum=1, maximum=1_000_000)
     collection_seed: int = option(0, "which collection", minimum=0, maximum=2**31)
     rotation: float = option(
         20.0, "largest turn of a shape, to either side", unit="degrees", minimum=0.0, maximum=180.0

@@ -40,9 +40,9 @@ class FractalSettings:
     """
 
     image_size: int = 64  # side, pixels
-    num_classes: int = 40
-    train_images_per_class: int = 75
-    val_images_per_class: int = 125
+    num_classes: int = 10
+    train_images_per_class: int = 100
+    val_images_per_class: int = 500
     seed: int = 0  # which classes and which images of them
     rotation_degrees: float = 20.0  # turned by an angle uniform in +- this
     mirrored_fraction: float = 0.5  # share of images that are mirrored left to right
