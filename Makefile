@@ -6,6 +6,7 @@ DATA      ?= fractals
 DATA_ROOT ?=
 DEVICES   ?= 1
 ARGS      ?=
+CLAIM     ?= ablations
 SWEEP     ?= ablations
 PIP_ARGS  ?=
 KILLS     ?= 50
@@ -22,12 +23,12 @@ READY  := $(VENV)/.ready
 OTHER_INDEX := $(filter -i -f --index-url% --extra-index-url% --find-links%,$(PIP_ARGS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce-table test test-fast check fuzz chaos audit baselines bench-data bench-lrn bench-step bench-recipes bench-prepare bench-tracking sync dashboard dashboard-offline figures lock clean
+.PHONY: help setup reproduce-table reproduce test test-fast check fuzz chaos audit baselines bench-data bench-lrn bench-step bench-recipes bench-prepare bench-tracking sync dashboard dashboard-offline figures lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 	@echo
-	@echo "  Variables of reproduce-table: SEEDS=3 JOBS=<cores or GPUs> DATA=fractals DATA_ROOT= DEVICES=1 ARGS=\"any overrides\""
+	@echo "  Variables of reproduce:       CLAIM=ablations SEEDS=5 JOBS=<cores or GPUs> DATA=fractals DATA_ROOT= DEVICES=1 ARGS=\"any overrides\""
 	@echo "  Variables of setup:           PIP_ARGS=\"options for pip\" PYTHON=<python 3.11 or later>"
 
 setup: $(READY) ## make .venv from requirements.lock (every other target does it when needed)
@@ -49,7 +50,10 @@ endif
 	@touch $@
 
 reproduce-table: $(READY) ## train every variant of the paper's ablation table and print the table
-	@$(RUN) src/reproduce.py experiment=ablations $(if $(SEEDS),seeds=$(SEEDS)) $(if $(JOBS),jobs=$(JOBS)) data=$(DATA) \
+reproduce: $(READY) ## the same for another claim of experiments/ (CLAIM=depth)
+reproduce-table: override CLAIM = ablations
+reproduce-table reproduce:
+	@$(RUN) src/reproduce.py experiment=$(CLAIM) $(if $(SEEDS),seeds=$(SEEDS)) $(if $(JOBS),jobs=$(JOBS)) data=$(DATA) \
 	    $(if $(DATA_ROOT),"data.root='$(DATA_ROOT)'") $(if $(filter-out 1,$(DEVICES)),trainer=ddp trainer.devices=$(DEVICES)) $(ARGS)
 
 test: $(READY) check ## style, rooms, types and the whole test suite
