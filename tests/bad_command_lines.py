@@ -31,9 +31,9 @@ SECONDS = 10.0  # on a machine that does nothing else
 LINES = 3
 NO_SERVER = "data.url=http://127.0.0.1:1"  # where there is a network, what can be fetched would be
 GROUPS = {
-    folder.name: [file.stem for file in folder.glob("*.yaml")]
-    for folder in (SOURCE.parent / "conf").iterdir()
-    if folder.is_dir()
+    folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
+    for folder in sorted((SOURCE.parent / "conf").iterdir())
+    if folder.is_dir() and folder.name != "hydra"  # which holds groups of Hydra's own
 }
 WEIRD = [
     " ", "\t", "\n", "\r\n", "\x1b[31m", "\x7f", "\u202e", "\ufeff", "é", "日本", "🦊", "\udcff", "\u0661", "a" * 300,
