@@ -93,6 +93,7 @@ WRONG = {
     "model=lenet5 model.input_size=8": "model.input_size=8: must be from 12 to 4096 pixels",
     "model=vgg11 optim=original": "vgg11 has no layer conv1; add optim.freeze_conv1_at=1",
     "optim.conv1_milestones=[0.9,0.2]": "must be in rising order",
+    "optim.milestones=[0.9,0.2]": "must be in rising order",
     "optim.color_noise_until=2": "must be from 0.0 to 1.0",
     "trainer.devices=2": "need trainer=ddp",
     "trainer=ddp trainer.devices=3": "cannot be shared equally by 3 devices",

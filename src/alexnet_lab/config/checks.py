@@ -167,7 +167,7 @@ def _check_trainer(run: RunConfig) -> None:
         )
     if sorted(run.optim.conv1_milestones) != run.optim.conv1_milestones:
         raise UserError(f"optim.conv1_milestones={run.optim.conv1_milestones}: must be in rising order")
-    if run.optim.schedule == "milestones" and sorted(run.optim.milestones) != run.optim.milestones:
+    if sorted(run.optim.milestones) != run.optim.milestones:
         raise UserError(f"optim.milestones={run.optim.milestones}: must be in rising order")
     if not run.optim.divide_bias_rate and (run.optim.schedule in ("linear", "cosine") or run.optim.warmup):
         raise UserError(
