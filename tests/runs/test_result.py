@@ -20,6 +20,8 @@ IMPOSSIBLE: dict[str, tuple[Change, str]] = {
     "a version that is none": (lambda r: r.update(schema_version="1"), "its version is '1'"),
     "top-5 above top-1": (lambda r: r["metrics"].update(val_top5_error=0.9), "top-5 error is above its top-1 error"),
     "best above last": (lambda r: r["metrics"].update(best_val_top1_error=0.9), "best error is above its last"),
+    "a loss below 0": (lambda r: r["metrics"].update(val_loss=-1.0), "metrics.val_loss is -1.0, below 0"),
+    "best after the end": (lambda r: r["metrics"].update(best_epoch=9), "its best epoch is 9, of 2"),
     "the folder's seed": (
         lambda r: (r.update(seed=3), r["config"].update(seed=3)),
         "its seed is 3, and that of its ",

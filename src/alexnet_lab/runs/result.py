@@ -99,6 +99,8 @@ def _check(result: dict[str, Any]) -> None:
             raise ValueError(f"metrics.{key:.40} is {value!r:.40}")
         if key.endswith("_error") and not 0 <= value <= 1:
             raise ValueError(f"metrics.{key:.40} is {value!r:.40}, not from 0 to 1")
+        if key.endswith("_loss") and not value >= 0:
+            raise ValueError(f"metrics.{key:.40} is {value!r:.40}, below 0 or no number")
     if "images" in result:  # which versions before 2 did not keep
         images = result["images"]
         if not isinstance(images, dict) or not re.fullmatch("[0-9a-f]{64}", str(images.get("identity"))):
@@ -128,6 +130,8 @@ def _check_consistency(folder: Path, result: dict[str, Any], complete: bool) -> 
         raise ValueError("its top-5 error is above its top-1 error")
     if metrics.get("best_val_top1_error", 0) > metrics["val_top1_error"]:
         raise ValueError("its best error is above its last one")
+    if not 1 <= metrics.get("best_epoch", 1) <= result["epochs"]:
+        raise ValueError(f"its best epoch is {metrics['best_epoch']!r:.40}, of {result['epochs']}")
     named = re.findall(r"(?:^|_)seed-(\d+)(?=_|$)", folder.name)
     for seed, where in ((config.get("seed"), "its configuration"), (int(named[0]) if named else None, "its folder")):
         if seed is not None and seed != result["seed"]:
