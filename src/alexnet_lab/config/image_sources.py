@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from alexnet_lab.config.option import option
 from alexnet_lab.core.errors import UserError
@@ -116,18 +116,19 @@ class DigitsConfig(DataConfig):
 class CollectionConfig(DataConfig):
     """A collection that lies in a folder."""
 
+    CAN_BE_FETCHED: ClassVar[bool] = False  # where the folder does not hold it
+
     root: str | None = option(
         None, "folder of the collection; what can be fetched is put there, by default into store_root/downloads"
     )
 
     def check(self) -> None:
-        can_be_fetched = isinstance(self, PublishedConfig)
         if self.root is None:
-            if not can_be_fetched:
+            if not self.CAN_BE_FETCHED:
                 raise UserError(f"data={self.source}: needs data.root=DIR, the folder that holds the images")
             return
         root = Path(self.root).expanduser()
-        is_to_be_made = can_be_fetched and not os.path.lexists(root) and root.parent.is_dir()
+        is_to_be_made = self.CAN_BE_FETCHED and not os.path.lexists(root) and root.parent.is_dir()
         if not root.is_dir() and not is_to_be_made:
             raise UserError(f"data.root={self.root}: no such folder")
         if root.exists() and not os.access(root, os.R_OK | os.X_OK):
@@ -137,6 +138,8 @@ class CollectionConfig(DataConfig):
 @dataclass
 class PublishedConfig(CollectionConfig):
     """One that is fetched where it is not there: CIFAR-10."""
+
+    CAN_BE_FETCHED: ClassVar[bool] = True
 
     source: str = _source("cifar10")
     url: str | None = option(None, "address of a folder to fetch published archives from, instead of their publishers'")
