@@ -17,30 +17,30 @@ KEYS = {"run": "", "weights": "", "format": None, "out": None, "checkpoint": ""}
 
 
 def export() -> None:
-    asked = read_arguments(sys.argv[1:], KEYS)
-    if bool(asked["run"]) == bool(asked["weights"]):
+    arguments = read_arguments(sys.argv[1:], KEYS)
+    if bool(arguments["run"]) == bool(arguments["weights"]):
         raise UserError("run=DIR or weights=FILE: one of the two must be given")
-    if asked["weights"] and asked["checkpoint"]:
+    if arguments["weights"] and arguments["checkpoint"]:
         raise UserError("checkpoint=: a file of weights holds one network; drop it")
-    choice("format", asked["format"], ("safetensors", "onnx", "state_dict"))
-    choice("checkpoint", asked["checkpoint"] or "best", ("best", "last"))
-    out = path(asked["out"])
+    choice("format", arguments["format"], ("safetensors", "onnx", "state_dict"))
+    choice("checkpoint", arguments["checkpoint"] or "best", ("best", "last"))
+    out = path(arguments["out"])
     check_writable(out)
     # Refuse what is neither a run folder nor a file of weights.
-    if asked["run"]:
-        configuration_of(path(asked["run"]))
+    if arguments["run"]:
+        configuration_of(path(arguments["run"]))
     else:
-        kind_of(path(asked["weights"]))
+        kind_of(path(arguments["weights"]))
 
     from alexnet_lab.weights.exporting import FORMATS  # here, because torch takes seconds to load
     from alexnet_lab.weights.importing import import_weights
     from alexnet_lab.weights.run_folder import load_run
 
-    if asked["run"]:
-        trained = load_run(path(asked["run"]), asked["checkpoint"] or "best")
+    if arguments["run"]:
+        trained = load_run(path(arguments["run"]), arguments["checkpoint"] or "best")
     else:
-        trained = import_weights(path(asked["weights"]))
-    FORMATS[asked["format"]](trained, out)
+        trained = import_weights(path(arguments["weights"]))
+    FORMATS[arguments["format"]](trained, out)
     print(f"{out}: {trained.model.name}, {trained.num_classes} classes")
 
 

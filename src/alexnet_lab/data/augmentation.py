@@ -45,7 +45,7 @@ class Augmentation(nn.Module):
         comparison = self.comparison if self.training else None
         if comparison is not None:
             images = comparison.of_pixels(images, batch.samples, epoch)
-            if comparison.random_resized_crop:  # it has no place in the mean image: the centre is subtracted
+            if comparison.random_resized_crop:  # no offset in the mean image is its own: the centre is subtracted
                 top = left = torch.full_like(top, (self.mean.shape[1] - self.crop) // 2)
         views = self._on_processor if images.device.type == "cpu" else self._on_device
         varied = views(images, top, left, batch.mirrored, batch.shift).permute(0, 3, 1, 2)
@@ -54,13 +54,13 @@ class Augmentation(nn.Module):
     def _on_processor(
         self, images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor, shift: Tensor | None
     ) -> Tensor:
-        """A few images at a time, which stay in the cache from one operation to the next, by a thread a core.
+        """A few images at a time, which stay in the cache from one operation to the next, by one thread per core.
 
         PyTorch's own threads would wait for each other in every one of these small operations.
         """
         side, crop = self.mean.shape[1], self.crop
         views = self._memory.take(len(images), crop, crop, 3)
-        places = list(zip(top.tolist(), left.tolist(), mirrored.tolist(), strict=True))
+        drawn = list(zip(top.tolist(), left.tolist(), mirrored.tolist(), strict=True))
         rows = None if shift is None else shift.repeat(1, crop).view(-1, 1, 3 * crop)
         together = max(1, _CACHED // (12 * crop * crop))  # images: 4 of 224 pixels
         inference = torch.is_inference_mode_enabled()  # which each thread has to be told
@@ -68,7 +68,7 @@ class Augmentation(nn.Module):
         def vary(start: int) -> None:
             these = slice(start, start + together)
             seen, means = [], []
-            for image, (y, x, flipped) in zip(images[these].unbind(), places[these], strict=True):
+            for image, (y, x, flipped) in zip(images[these].unbind(), drawn[these], strict=True):
                 if flipped:
                     image, x = image.flip(1), side - crop - x
                 corner = self.mean.storage_offset() + ((flipped * side + y) * side + x) * 3

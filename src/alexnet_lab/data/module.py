@@ -13,7 +13,7 @@ from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.augmentation import Augmentation
 from alexnet_lab.data.batches import EvaluationBatches, TrainBatches
 from alexnet_lab.data.comparison_transforms import ComparisonTransforms, Mixup
-from alexnet_lab.data.placement import place
+from alexnet_lab.data.placement import placed
 from alexnet_lab.data.prepare import prepare_store
 from alexnet_lab.data.reader import ImageReader
 from alexnet_lab.data.sources import make_source
@@ -106,6 +106,6 @@ class ImageData(lightning.LightningDataModule):
     def _reader(self, split: str, variation: Variation) -> ImageReader:
         assert self.trainer is not None
         device = self.trainer.strategy.root_device
-        images = place(self.store.images(split), self.run.data.placement, device)
+        images = placed(self.store.images(split), self.run.data.placement, device)
         workers = 0 if isinstance(images, Tensor) else self.run.data.workers
         return ImageReader(images, self.store.labels(split), variation, workers=workers, pin=device.type == "cuda")

@@ -183,8 +183,8 @@ class Scheduler:
     def _fail(self, turn: _Turn, code: int) -> None:
         turn.failures.append(job_process.ending(code))
         turn.view.finish("failed")
-        news = {**turn.view.progress, "state": "failed", "ending": turn.failures[-1], "attempts": len(turn.failures)}
-        show_progress(turn.job.folder, news)
+        failed = {"state": "failed", "ending": turn.failures[-1], "attempts": len(turn.failures)}
+        show_progress(turn.job.folder, turn.view.progress | failed)
         if len(turn.failures) <= self.retries and code != STOPPED_EXIT_CODE:
             turn.view.state = "waiting"
             self.waiting.append(turn)
@@ -212,7 +212,7 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{folder}: cannot be made ({error.strerror}); choose another place") from None
+        raise UserError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from None
 
 
 def _print_end_of(turn: _Turn) -> None:
