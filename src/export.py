@@ -17,30 +17,30 @@ KEYS = {"run": "", "weights": "", "format": None, "out": None, "checkpoint": ""}
 
 
 def export() -> None:
-    arguments = read_arguments(sys.argv[1:], KEYS)
-    if bool(arguments["run"]) == bool(arguments["weights"]):
+    asked = read_arguments(sys.argv[1:], KEYS)
+    if bool(asked["run"]) == bool(asked["weights"]):
         raise UserError("run=DIR or weights=FILE: one of the two must be given")
-    if arguments["weights"] and arguments["checkpoint"]:
+    if asked["weights"] and asked["checkpoint"]:
         raise UserError("checkpoint=: a file of weights holds one network; drop it")
-    choice("format", arguments["format"], ("safetensors", "onnx", "state_dict"))
-    choice("checkpoint", arguments["checkpoint"] or "best", ("best", "last"))
-    out = path(arguments["out"])
+    choice("format", asked["format"], ("safetensors", "onnx", "state_dict"))
+    choice("checkpoint", asked["checkpoint"] or "best", ("best", "last"))
+    out = path(asked["out"])
     check_writable(out)
     # Refuse what is neither a run folder nor a file of weights.
-    if arguments["run"]:
-        configuration_of(path(arguments["run"]))
+    if asked["run"]:
+        configuration_of(path(asked["run"]))
     else:
-        kind_of(path(arguments["weights"]))
+        kind_of(path(asked["weights"]))
 
     from alexnet_lab.weights.exporting import FORMATS  # here, because torch takes seconds to load
     from alexnet_lab.weights.importing import import_weights
     from alexnet_lab.weights.run_folder import load_run
 
-    if arguments["run"]:
-        trained = load_run(path(arguments["run"]), arguments["checkpoint"] or "best")
+    if asked["run"]:
+        trained = load_run(path(asked["run"]), asked["checkpoint"] or "best")
     else:
-        trained = import_weights(path(arguments["weights"]))
-    FORMATS[arguments["format"]](trained, out)
+        trained = import_weights(path(asked["weights"]))
+    FORMATS[asked["format"]](trained, out)
     print(f"{out}: {trained.model.name}, {trained.num_classes} classes")
 
 

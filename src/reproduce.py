@@ -34,15 +34,15 @@ def reproduce() -> None:
 
 
 def status() -> None:
-    arguments = read_status_request(sys.argv[2:])
-    if arguments is None:
+    asked = read_status_request(sys.argv[2:])
+    if asked is None:
         print_sweeps()
     else:
-        print_status(arguments.folder, sweep_status(arguments.folder, arguments.jobs))
-        if arguments.experiment is not None:
-            results = collect(arguments.folder, arguments.experiment, arguments.seeds)
-            if results[arguments.experiment.base]:
-                print_table(make_table(arguments.experiment, results, len(arguments.seeds)), about(results))
+        print_status(asked.folder, sweep_status(asked.folder, asked.jobs))
+        if asked.experiment is not None:
+            results = collect(asked.folder, asked.experiment, asked.seeds)
+            if results[asked.experiment.base]:
+                print_table(make_table(asked.experiment, results, len(asked.seeds)), about(results))
 
 
 if __name__ == "__main__":

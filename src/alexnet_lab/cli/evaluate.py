@@ -28,22 +28,22 @@ KEYS = {
 
 def evaluate() -> None:
     """Evaluate what sys.argv asks for. Raises UserError before torch is loaded, where it can tell."""
-    arguments = read_arguments(sys.argv[1:], KEYS)
-    runs = run_folders(arguments["run"])
-    views, checkpoint = choice("views", arguments["views"], ("centre", "ten-crop")), arguments["checkpoint"]
+    asked = read_arguments(sys.argv[1:], KEYS)
+    runs = run_folders(asked["run"])
+    views, checkpoint = choice("views", asked["views"], ("centre", "ten-crop")), asked["checkpoint"]
     choice("checkpoint", checkpoint, ("last", "best"))
-    choice("accelerator", arguments["accelerator"], ("auto", "cpu", "gpu"))
+    choice("accelerator", asked["accelerator"], ("auto", "cpu", "gpu"))
     os.environ.update(parent_watchdog.environment())  # for the other ranks, which this process starts
-    devices = whole_number("devices", arguments["devices"], 1, 1024)
-    check_devices(TrainerConfig(accelerator=arguments["accelerator"], devices=devices))
-    folder = path(arguments["out"]) if arguments["out"] else default_folder(runs, views, checkpoint)
+    devices = whole_number("devices", asked["devices"], 1, 1024)
+    check_devices(TrainerConfig(accelerator=asked["accelerator"], devices=devices))
+    folder = path(asked["out"]) if asked["out"] else default_folder(runs, views, checkpoint)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"out={folder}: is a file; name a folder")
-    if not arguments["out"] and len(runs) == 1:
+    if not asked["out"] and len(runs) == 1:
         check_no_links(folder.parent)
     check_folder_writable(folder)
     signals.stop_when_asked("nothing was written")
-    moved = {key: arguments[key] for key in ("data.root", "data.store_root") if arguments[key]}
+    moved = {key: asked[key] for key in ("data.root", "data.store_root") if asked[key]}
 
     from alexnet_lab.core.environment import commit, hardware, versions
     from alexnet_lab.data.images_at_hand import facts
@@ -52,7 +52,7 @@ def evaluate() -> None:
 
     started = time.monotonic()
     members, store = load_members(runs, checkpoint, moved, devices)
-    counts, is_first = evaluator.evaluate(members, store, views, arguments["accelerator"], devices)
+    counts, is_first = evaluator.evaluate(members, store, views, asked["accelerator"], devices)
     if not is_first:
         return
     about = {"views": views, "checkpoint": checkpoint, "images_of": str(store.path), "devices": devices}

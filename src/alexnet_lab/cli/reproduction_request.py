@@ -87,15 +87,15 @@ def read_request(arguments: list[str]) -> Request:
 
 def read_status_request(arguments: list[str]) -> StatusRequest | None:
     """The sweep that is asked for; None where none is named."""
-    arguments = read_arguments(arguments, {"experiment": "", "sweep": "", "seeds": "", "data": ""})
-    if arguments["sweep"] and not arguments["experiment"]:
-        if arguments["seeds"] or arguments["data"]:
+    asked = read_arguments(arguments, {"experiment": "", "sweep": "", "seeds": "", "data": ""})
+    if asked["sweep"] and not asked["experiment"]:
+        if asked["seeds"] or asked["data"]:
             raise UserError("seeds= and data=: belong to experiment=")
-        folder = path(arguments["sweep"])
+        folder = path(asked["sweep"])
         return StatusRequest(folder if len(folder.parts) > 1 else RUNS / folder)
-    if not any(arguments.values()):
+    if not any(asked.values()):
         return None
-    request = _request({key: value for key, value in arguments.items() if value})
+    request = _request({key: value for key, value in asked.items() if value})
     jobs = experiment_jobs(request.experiment.variants, request.seed_list)
     return StatusRequest(request.folder, jobs, request.experiment, request.seed_list)
 

@@ -14,7 +14,7 @@ from torchmetrics import MeanMetric
 
 from alexnet_lab.config.options import OptimizationConfig
 from alexnet_lab.data.augmentation import Augmentation
-from alexnet_lab.data.comparison_transforms import Mixup
+from alexnet_lab.data.extra_augmentations import Mixup
 from alexnet_lab.data.reader import Batch
 from alexnet_lab.networks.answers import is_among_first
 from alexnet_lab.training.ranks import Ranks
