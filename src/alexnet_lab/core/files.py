@@ -71,6 +71,14 @@ def remove_unfinished(*folders: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, where it is not there. Raises UserError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from None
+
+
 def check_folder_writable(folder: Path) -> None:
     """Raise UserError where this folder cannot be written, or made; changes nothing."""
     there = nearest_existing(folder)

@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.files import make_folder
 from alexnet_lab.core.locks import is_open_file, open_lock_file, try_lock
 
 LOCK_FILE = ".lock"
@@ -79,10 +80,7 @@ def hold_for_life(folder: Path) -> None:
     os.environ.pop(HANDED_DOWN, None)
     if not is_rank_zero():
         return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from None
+    make_folder(folder)
     if inherited is not None:
         lock = inherited
         os.set_inheritable(lock.descriptor, False)
