@@ -71,8 +71,8 @@ def _panel(axes: Axes, table: AblationTable, rows: list[Row], metric: str, named
     margin = getattr(table.experiment.margin, metric)
     axes.axvspan(-margin, margin, color=BAND, lw=0, zorder=0)
     axes.axvline(0, color=FAINT, lw=1, zorder=1)
-    for line in range(1, len(rows)):
-        axes.axhline(line - 0.5, color=BAND, lw=1, zorder=0)
+    for number in range(1, len(rows)):
+        axes.axhline(number - 0.5, color=BAND, lw=1, zorder=0)
     reach = 2 * margin  # of the axis, both ways
     for y, row in enumerate(rows):
         difference = row.differences[metric]
