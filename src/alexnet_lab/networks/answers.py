@@ -23,8 +23,9 @@ def is_among_first(scores: Tensor, labels: Tensor, count: int) -> Tensor:
 def count_answers(confusion: Tensor, scores: Tensor, labels: Tensor) -> None:
     """Add the first answers in scores float (N, C) to images of classes int64 (N,) to a confusion matrix.
 
-    confusion: int64 (C, C), images by true class (row) and answer (column).
+    confusion: int64 (C, C), images by true class (row) and answer (column). Scores that are no numbers are the lowest.
     """
+    scores = torch.where(scores.isnan(), -torch.inf, scores)
     numbers = torch.arange(scores.shape[1], device=labels.device)
     highest = scores == scores.max(1, keepdim=True).values
     answers = torch.where(highest, numbers, len(numbers)).min(1).values
