@@ -12,9 +12,9 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from alexnet_lab.cli import command_line
+from alexnet_lab.cli import command_line, preflight
 from alexnet_lab.cli.composition import composition
-from alexnet_lab.config import checks, schema
+from alexnet_lab.config import schema
 from alexnet_lab.core import signals
 from alexnet_lab.runs import paths
 
@@ -25,7 +25,7 @@ paths.register_resolver()
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def main(settings: DictConfig) -> None:
     with command_line.one_line_errors():
-        run = checks.typed(settings)
+        run = preflight.checked_run(settings)
 
         from alexnet_lab.training.run import train  # here, because torch takes seconds to load
 

@@ -19,8 +19,8 @@ from omegaconf import DictConfig
 
 
 @dataclass
-class CheckedSweeperConfig:
-    _target_: str = "hydra_plugins.alexnet_lab_sweeps.CheckedSweeper"
+class ValidatingSweeperConfig:
+    _target_: str = "hydra_plugins.alexnet_lab_sweeps.ValidatingSweeper"
     # An experiment of experiments/, whose variants multiply what the command line sweeps over.
     experiment: str | None = None
 
@@ -34,11 +34,13 @@ class LocalLauncherConfig:
     sweep_retries: int = 1
 
 
-ConfigStore.instance().store(group="hydra/sweeper", name="checked", node=CheckedSweeperConfig, provider="alexnet_lab")
+ConfigStore.instance().store(
+    group="hydra/sweeper", name="checked", node=ValidatingSweeperConfig, provider="alexnet_lab"
+)
 ConfigStore.instance().store(group="hydra/launcher", name="local", node=LocalLauncherConfig, provider="alexnet_lab")
 
 
-class CheckedSweeper(Sweeper):
+class ValidatingSweeper(Sweeper):
     """The cartesian product of the command line's commas, times an experiment's variants.
 
     Each job gets its folder, runs/<sweep>/<name>, the same for the same command.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import lightning
 
 
-def steps_an_epoch(trainer: lightning.Trainer) -> int:
+def steps_per_epoch(trainer: lightning.Trainer) -> int:
     """Optimizer steps of each epoch; 1 at least, so that it may divide."""
     return max(1, int(trainer.estimated_stepping_batches) // max(1, trainer.max_epochs or 1))
 
