@@ -109,8 +109,8 @@ class AlexNetConfig(ModelConfig):
     overlapping_pool: bool = option(True, "pool 3 x 3 with stride 2 (section 3.4); false: 2 x 2 with stride 2")
     pool_rounding: str = option(
         "ceiling",
-        "ceiling: the last pooling window may hang over the edge, and without overlapping_pool conv2 and conv5 lose a pixel "
-        "of padding, so that fc6 keeps its size (the original program); floor: it may not, and they lose none",
+        "ceiling: the last pooling window may hang over the edge, and without overlapping_pool conv2 and conv5 lose a "
+        "pixel of padding, so that fc6 keeps its size (the original program); floor: it may not, and they lose none",
         choices=("ceiling", "floor"),
     )
     layer_order: str = option(

@@ -73,8 +73,8 @@ def feature_map_sizes(
 
     At 224 pixels: 55, 27, 27, 13, 13, 6 with overlapping pooling. Without it the original program's run
     147 takes one pixel of padding from conv2 and conv5: 55, 28, 26, 13, 11, 6, so that fc6 keeps its size.
-    With pool_rounding="floor" no pooling window hangs over the edge, and 2 x 2 windows give the sizes of 3 x 3 windows on
-    odd maps by themselves (section 3.4), so that the padding stays.
+    With pool_rounding="floor" no pooling window hangs over the edge, and on odd maps 2 x 2 windows give the sizes of
+    3 x 3 windows by themselves (section 3.4), so that the padding stays.
     A convolution that is left out changes no size of its own: the pooling after it stays.
     Raises ValueError when a map would be smaller than the window that reads it.
     """
