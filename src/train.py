@@ -12,7 +12,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from alexnet_lab.cli import command_line
+from alexnet_lab.cli import command_line, own_parts
 from alexnet_lab.cli.composition import composition
 from alexnet_lab.config import checks, schema
 from alexnet_lab.core import signals
@@ -25,11 +25,12 @@ paths.register_resolver()
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def main(settings: DictConfig) -> None:
     with command_line.one_line_errors():
-        run = checks.typed(settings)
+        job = HydraConfig.get()
+        run = checks.typed(settings, job.runtime.choices)
+        own_parts.add_folders(run, job)
 
         from alexnet_lab.training.run import train  # here, because torch takes seconds to load
 
-        job = HydraConfig.get()
         train(run, Path(job.runtime.output_dir), [*composition(job), *job.overrides.task])
 
 

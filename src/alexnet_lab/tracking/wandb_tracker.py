@@ -120,7 +120,9 @@ class WandbTracker(Tracker):
         file = self._weights
         try:
             file.parent.mkdir(exist_ok=True)
-            save(load_run(self.folder), file)  # a checkpoint itself is a pickle and names folders of this machine
+            save(
+                load_run(self.folder, trust=True), file
+            )  # a checkpoint itself is a pickle and names folders of this machine
         except (UserError, OSError) as error:
             log.warning("W&B: the weights are left out (%s)", error)
             return

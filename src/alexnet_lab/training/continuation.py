@@ -21,6 +21,7 @@ from alexnet_lab.runs.metrics import best_epoch
 from alexnet_lab.training.checkpoints import Checkpoints
 from alexnet_lab.training.failures import diverged
 from alexnet_lab.training.lightning_compat import set_loops
+from alexnet_lab.training.own_callbacks import check_plain
 from alexnet_lab.training.preemption import Preemption
 from alexnet_lab.training.ranks import Ranks
 from alexnet_lab.training.run_record import RunRecord
@@ -67,6 +68,7 @@ class Continuation(Callback):
     ) -> None:
         self._place = (checkpoint["place"]["epoch"], checkpoint["place"]["batches"])
         self._saved = self._place
+        trainer.should_stop = checkpoint.get("should_stop", False)  # a callback had ended the run
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self._saved_at = time.monotonic()
@@ -137,7 +139,10 @@ class Continuation(Callback):
     ) -> None:
         epoch, batches = self._place
         checkpoint["place"] = {"epoch": epoch, "batches": batches}
+        checkpoint["should_stop"] = trainer.should_stop
         checkpoint.update(self.kept)
+        if self._saved is None:  # in this process, the first
+            check_plain(checkpoint)
         set_loops(checkpoint["loops"]["fit_loop"], epoch, batches, checkpoint["global_step"], trainer)
 
     def _save(self, trainer: lightning.Trainer) -> None:
