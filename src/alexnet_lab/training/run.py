@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from alexnet_lab.config.options import RunConfig
-from alexnet_lab.config.own import TARGET
+from alexnet_lab.config.own import TARGET, OwnPart
 from alexnet_lab.config.parts import import_from, own_code
 from alexnet_lab.core.errors import PREEMPTED_EXIT_CODE, Preempted, UserError
 from alexnet_lab.core.files import remove_unfinished, write_json, write_text
@@ -72,7 +72,7 @@ def train(run: RunConfig, folder: Path, overrides: list[str]) -> None:
     if (result := result_of_same_run(folder, run, lambda: at_hand(run.data))) is not None:
         error = 100 * result["metrics"]["val_top1_error"]
         log.info("%s is complete: top-1 error %.2f %%", shown(folder), error, extra=ON_SCREEN)
-        _say_what_is_next(folder)
+        _say_what_is_next(folder, run)
         return
     command = shlex.join([*as_called("python src/train.py").split(), *overrides, run_dir(folder)])
     ranks = Ranks(folder, run.trainer.collective_timeout)
@@ -183,7 +183,7 @@ def _train(
             shown(folder),
             extra=ON_SCREEN,
         )
-        _say_what_is_next(folder)
+        _say_what_is_next(folder, run)
 
 
 def shown(folder: Path) -> Path:
@@ -205,6 +205,9 @@ def _say_what_begins(run: RunConfig, folder: Path, data: ImageData, network: nn.
     log.info("run folder: %s (the configuration and the whole log are in it)", shown(folder), extra=ON_SCREEN)
 
 
-def _say_what_is_next(folder: Path) -> None:
-    command = shlex.join([*as_called("python src/evaluate.py").split(), f"run={shown(folder)}", "views=ten-crop"])
+def _say_what_is_next(folder: Path, run: RunConfig) -> None:
+    trust = ["trust=true"] if isinstance(run.model, OwnPart) or isinstance(run.data, OwnPart) else []
+    command = shlex.join(
+        [*as_called("python src/evaluate.py").split(), f"run={shown(folder)}", "views=ten-crop", *trust]
+    )
     log.info("next: %s", command, extra=ON_SCREEN)

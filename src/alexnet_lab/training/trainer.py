@@ -173,6 +173,7 @@ def quieten() -> None:
     logging.raiseExceptions = False  # a log that finds no room on the disk is no reason to end a run
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*treespec.*")
+    warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")  # metrics.csv has the first 50 steps
     warnings.filterwarnings("ignore", ".*recommended to use `self.log.*sync_dist=True.*")  # they have been
     warnings.filterwarnings("ignore", ".*was called before the ``update`` method.*")  # in an earlier session
     # Its successor is newer than the oldest PyTorch that is supported.
