@@ -39,7 +39,6 @@ SYNONYMS = {"lr": "learning_rate", "optimizer": "optim", "wd": "weight_decay"}  
 ELSEWHERE = {  # what other programs have as a key
     "ckpt_path": "the same command continues its run; that of another folder is hydra.run.dir=FOLDER",
     "experiment": "python src/reproduce.py experiment=NAME runs those of experiments/",
-    "callbacks": "what a run does is among the keys of python src/train.py --cfg job",
     "test": "python src/evaluate.py run=FOLDER gives the errors of a trained network",
 }
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_lab.config.image_sources import DataConfig, FractalsConfig
+from alexnet_lab.config.image_sources import FractalsConfig
 from alexnet_lab.config.options import (
     CHOICES,
     ENSEMBLES,
@@ -174,12 +174,14 @@ def _check_network(run: RunConfig) -> None:
         )
 
 
-def typed_data(config: DictConfig) -> DataConfig:
-    """The data group alone of a resolved configuration, for programs that train nothing; raises as `typed` does."""
+def typed_data(config: DictConfig, chosen: Mapping[str, Any] | None = None) -> RunConfig:
+    """As `typed`, with the data group alone checked, for programs that train nothing."""
     run = _with_classes(config)
+    _name_own_parts(run, chosen or {})
+    _check_form(run)
     _check_ranges(run, "")
     run.data.check()
-    return run.data
+    return run
 
 
 def _check_data(run: RunConfig) -> None:
