@@ -62,9 +62,10 @@ def _check(run: RunConfig) -> int:
 
     classes = getattr(run.data, "num_classes", CLASSES_IF_UNKNOWN)
     parameters = check_own_network(run.model, classes) if isinstance(run.model, OwnNetworkConfig) else 0
-    check_recipe(run.optim, epochs_between_validations(run.trainer.max_epochs, run.optim.validations))
+    epochs_between = epochs_between_validations(run.trainer.max_epochs, run.optim.validations)
+    check_recipe(run.optim, epochs_between)
     check_loss(run, classes)
     check_transforms(run)
-    make_callbacks(run.callbacks)
+    make_callbacks(run.callbacks, epochs_between)
     check_logger(run.logger)
     return parameters

@@ -64,6 +64,8 @@ def _with_classes(config: DictConfig) -> RunConfig:
 def _refuse_two_classes(config: DictConfig) -> None:
     """Refuse a class of one's own on top of a built-in option, whose own options would then mean nothing."""
     for group, kind in OWN.items():
+        if OmegaConf.is_missing(config[group], TARGET):
+            raise UserError(f"{group}: needs {group}.{TARGET}=package.module.Class, and its arguments")
         chosen = OmegaConf.get_type(config, group)
         if is_own(config[group]) and dataclasses.is_dataclass(chosen) and chosen not in (*kind.__mro__, kind):
             raise UserError(

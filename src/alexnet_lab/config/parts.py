@@ -10,6 +10,7 @@ import importlib
 import inspect
 import logging
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -165,15 +166,23 @@ def failed(key: str, what: str, error: BaseException) -> UserError:
     return UserError(f"{key}: {what}: {said[:300]} ({place})")
 
 
-def own_code(folders: Sequence[str]) -> str:
-    """The modules that were imported from these folders, each with a checksum; "" where there are none."""
-    roots = [Path(folder).resolve() for folder in folders]
-    told = {}
+def own_code(folders: Sequence[str], targets: Sequence[str]) -> str:
+    """Modules of one's own that are imported, each with a checksum: those in these folders, and those that the targets
+    are in where they are not installed, whose code has a version. "" where there are none.
+    """
+    roots, told = [Path(folder).resolve() for folder in folders], {}
     for name, module in tuple(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if file and any(Path(file).resolve().is_relative_to(root) for root in roots) and Path(file).is_file():
-            told[name] = sha256(Path(file).read_bytes()).hexdigest()[:12]
+        file = Path(getattr(module, "__file__", None) or "").resolve()
+        named = any(target.startswith(f"{name}.") for target in targets) and not is_installed(file)
+        if file.is_file() and (named or any(file.is_relative_to(root) for root in roots)):
+            told[name] = sha256(file.read_bytes()).hexdigest()[:12]
     return " ".join(f"{name}:{checksum}" for name, checksum in sorted(told.items()))
+
+
+def is_installed(file: Path) -> bool:
+    """Whether a module came with Python or a package."""
+    installed = {"site-packages", "dist-packages"} & set(file.parts)
+    return bool(installed) or file.is_relative_to(sysconfig.get_paths()["stdlib"])
 
 
 def _few(names: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from alexnet_lab.config.image_sources import OwnDataConfig
-from alexnet_lab.config.parts import failed, found, make, takes
+from alexnet_lab.config.parts import failed, found, is_installed, make, takes
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.block import Block, make_block
 from alexnet_lab.data.image import as_rgb, square
@@ -108,8 +108,8 @@ class OwnDataSet:
         """A checksum of the module that the class is in; of an installed one, whose code has a version, its name."""
         module = sys.modules.get(getattr(found("data", self._data._target_), "__module__", ""))
         file = Path(getattr(module, "__file__", None) or "")
-        installed = {"site-packages", "dist-packages"} & set(file.parts)
-        return sha256(file.read_bytes()).hexdigest() if file.is_file() and not installed else self._data._target_
+        own = file.is_file() and not is_installed(file)
+        return sha256(file.read_bytes()).hexdigest() if own else self._data._target_
 
 
 def _as_image(image: Any, place: str) -> Image.Image:

@@ -26,8 +26,8 @@ HEAD = "step,key,value\n"
 PLAIN = (str, int, float, bool, type(None), torch.Tensor)
 
 
-def make_callbacks(parts: Mapping[str, Any]) -> list[Callback]:
-    """The callbacks of a configuration, in its order.
+def make_callbacks(parts: Mapping[str, Any], epochs_between: int = 1) -> list[Callback]:
+    """The callbacks of a configuration, in its order. epochs_between: from one validation to the next.
 
     Raises UserError for what is no callback of Lightning, keeps checkpoints, or watches a metric that is never logged.
     """
@@ -40,6 +40,11 @@ def make_callbacks(parts: Mapping[str, Any]) -> list[Callback]:
             raise UserError(
                 f"callbacks.{name}: checkpoints are kept in any case, checkpoints/last.ckpt and best.ckpt of the run "
                 "folder; drop it (trainer.checkpoint_minutes and trainer.checkpoint_steps say how often)"
+            )
+        if epochs_between > 1 and parts[name].get("check_on_train_epoch_end"):
+            raise UserError(
+                f"callbacks.{name}.check_on_train_epoch_end=true: not every epoch has a validation; drop it, or use "
+                "optim.validations=null"
             )
     keys = [callback.state_key for callback in made.values()]
     if len(set(keys)) < len(keys):

@@ -13,7 +13,7 @@ import lightning
 import torch
 from torch import nn
 
-from alexnet_lab.config.options import RunConfig
+from alexnet_lab.config.options import RunConfig, named_parts
 from alexnet_lab.config.own import TARGET, OwnPart
 from alexnet_lab.config.parts import import_from, own_code
 from alexnet_lab.core.errors import PREEMPTED_EXIT_CODE, Preempted, UserError
@@ -133,7 +133,7 @@ def _train(
     chance_level = ChanceLevelDetector(guessed, run.trainer.stuck_after or 400 + 4 * data.num_classes)
     own_callbacks, rows = make_callbacks(run.callbacks), CallbackRows(folder)
     record = RunRecord(folder, run.trainer.log_every_n_steps, data.batch_size, started, chance_level)
-    record.own_code = own_code(run.import_from)
+    record.own_code = own_code(run.import_from, [target for _, target in named_parts(run)])
 
     def sync() -> None:
         record.sync()
