@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 
 from alexnet_lab.core.errors import UserError
+from alexnet_lab.runs import checkpoint_file
 from alexnet_lab.runs.config_snapshot import read_configuration
 from alexnet_lab.sweeps.planning import check_same_run
 from alexnet_lab.weights.importing import import_weights
@@ -36,6 +37,10 @@ def stranger(tmp_path: Path) -> Path:
     parts = {"model": COMMAND, "data": COMMAND, "optim": {**COMMAND, "schedule": COMMAND}, "logger": COMMAND}
     parts |= {"loss": COMMAND, "callbacks": {"a": COMMAND}, "augmentation": {"a": COMMAND}}
     (run / "config.yaml").write_text(json.dumps({"version": 2, "seed": 0, **parts}))
+    empty: dict[str, Any] = {name: kind() for name, kind in checkpoint_file.PARTS.items()}
+    content = checkpoint_file.to_bytes({**empty, "version": 2, "configuration": {"seed": 0, **parts}})
+    (run / "checkpoints").mkdir()
+    (run / "checkpoints" / "last.ckpt").write_bytes(bytes(content) + checkpoint_file.seal(content))
     (run / "progress.json").write_text(json.dumps({"state": "training"}))
     return tmp_path
 
@@ -54,7 +59,7 @@ PROGRAMS = {
 @pytest.mark.parametrize("command", PROGRAMS)
 def test_no_program_runs_what_a_folder_names(command: str, stranger: Path) -> None:
     script, *arguments = command.split()
-    before = sorted(file for file in stranger.rglob("*") if file.name != ".lock")
+    before = files(stranger)
     answer = subprocess.run(
         [sys.executable, str(SOURCE / script), *arguments],
         cwd=stranger, env=one_thread(), capture_output=True, text=True, timeout=HANG, check=False,
@@ -62,7 +67,12 @@ def test_no_program_runs_what_a_folder_names(command: str, stranger: Path) -> No
     assert "Traceback" not in answer.stderr
     assert answer.returncode == (2 if PROGRAMS[command] else 0), answer.stderr
     assert PROGRAMS[command] in answer.stderr
-    assert sorted(file for file in stranger.rglob("*") if file.name != ".lock") == before
+    assert files(stranger) == before
+
+
+def files(folder: Path) -> list[Path]:
+    """All but the lock and the log of a run."""
+    return sorted(file for file in folder.rglob("*") if file.name not in (".lock", "train.log"))
 
 
 def test_nor_does_a_result(stranger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +89,12 @@ def test_nor_does_a_result(stranger: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_nor_does_a_file_of_weights(stranger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(stranger)
-    description: dict[str, Any] = {"format": 1, "model": COMMAND, "num_classes": 1, "class_names": None}
+    description: dict[str, Any] = {
+        "format": 1,
+        "model": {**COMMAND, "name": "x"},
+        "num_classes": 1,
+        "class_names": None,
+    }
     safetensors.torch.save_file({"a": torch.zeros(1)}, "x.safetensors", {"alexnet_lab": json.dumps(description)})
     with pytest.raises(UserError, match=REFUSED):
         import_weights(Path("x.safetensors"))
