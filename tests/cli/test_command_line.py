@@ -35,6 +35,8 @@ WRONG = {
     "lr=0.1": "did you mean optim.learning_rate?",
     "experiment=ablations": "python src/reproduce.py experiment=NAME",
     "callbacks=nothing": "callbacks=nothing: no such option; choose from none",
+    "optim._target_=torch.optim.AdamW": "say optim=own optim._target_=... and its arguments",
+    "optim=own": "optim: needs optim._target_=package.module.Class, and its arguments",
     "callback=none": "did you mean callbacks?",
     "test=true": "python src/evaluate.py run=FOLDER",
     "-m seed=0 hydra.launcher.job=2": "did you mean hydra.launcher.jobs?",

@@ -31,7 +31,7 @@ WRONG = {
     f"{NETWORK}.FiveAnswers": "must give logits (2, 10), a number a class, and gives (2, 5)",
     f"{NETWORK}.Failing": "on a dry batch: ValueError: the stem is on fire (",
     f"{NETWORK}.SmallNetwork optim=original optim.epochs=10": "SmallNetwork has no layer conv1",
-    "model._target_=torchvision.models.resnet18": "cannot be put onto an option that is built in; say model=own",
+    "+model._target_=torchvision.models.resnet18": "cannot be put onto an option that is built in; say model=own",
     "+optim._target_=torch.optim.Adam": "say optim=own optim._target_=",
     f"{OPTIMIZER}.AdanW": "torch.optim has no AdanW; did you mean AdamW?",
     f"{OPTIMIZER}.AdamW optim.beta=[0.9,0.9]": "torch.optim.AdamW takes no such argument; did you mean optim.betas?",
