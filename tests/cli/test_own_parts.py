@@ -54,7 +54,7 @@ WRONG = {
     "augmentation.a._target_=torch.nn.Softmax augmentation.a.dim=0": "augmentation.a: torch.nn.Softmax of an image",
     f"augmentation.a._target_={V2}.CenterCrop augmentation.a.size=8": "another, and makes torch.uint8 (3, 8, 8)",
     "logger=own logger._target_=lightning.pytorch.loggers.CSVLogger logger.dir=x": "CSVLogger takes no such argument",
-    f"{DATA}.Stripes data.images=3": "did you mean data.images_per_class?",
+    f"{DATA}.Stripes data.images_per_clas=3": "did you mean data.images_per_class?",
     f"{DATA}.Floats": "image 0 of train is float32 [32, 32]; give PIL images, or uint8 [H, W, 3]",
     f"{DATA}.SmallNetwork": "takes neither split nor train",
     f"{DATA}.Stripes data.images_per_class=0": "has no images in train",

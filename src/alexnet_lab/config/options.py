@@ -222,7 +222,8 @@ def with_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
     """A nested configuration in which the arguments of parts of one's own are apart from their options."""
     made = dict(settings)
     for group, kind in OWN.items():
-        if is_own(part := made.get(group)):
+        part = made.get(group)
+        if isinstance(part, Mapping) and is_own(part):
             made[group] = folded(part, kind)
     return made
 
