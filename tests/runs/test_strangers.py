@@ -49,7 +49,7 @@ PROGRAMS = {
     "evaluate.py run=runs/s/seed-0": f"runs/s/seed-0/config.yaml: model {REFUSED}",
     "export.py run=runs/s/seed-0 format=safetensors out=x.safetensors": f"model {REFUSED}",
     "train.py logger=none trainer=cpu hydra.run.dir=runs/s/seed-0": "was made with",
-    "train.py -m seed=0 sweep=s logger=none trainer=cpu": "was made with",
+    "train.py -m seed=0,1 sweep=s logger=none trainer=cpu": "was made with",
     "reproduce.py status sweep=s": "",
     "sync.py folder=runs": "",
     "dashboard.py sweep=s": "W&B",
