@@ -78,8 +78,8 @@ def _asked(model: OwnNetworkConfig, num_classes: int, device: str) -> nn.Module:
                 raise _NeedsNumbers from error
             wanted = f"({DRY_BATCH}, {num_classes}), a number a class"
             if not isinstance(logits, Tensor):
-                given = type(logits).__name__
-                raise UserError(f"model: {model._target_} must give logits {wanted}, and gives {given}")
+                kind = type(logits).__name__
+                raise UserError(f"model: {model._target_} must give logits {wanted}, and gives {kind}")
             if tuple(logits.shape) != (DRY_BATCH, num_classes):
                 given, batch = tuple(logits.shape), (DRY_BATCH, 3, side, side)
                 raise UserError(
