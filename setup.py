@@ -12,7 +12,8 @@ from setuptools.command.build_py import build_py
 class BuildWithFiles(build_py):
     def _shipped(self) -> dict[str, str]:
         """Each file in the build folder, and where it is from."""
-        files = [*Path("src").glob("*.py"), *Path("conf").rglob("*.yaml"), *Path("experiments").rglob("*.yaml")]
+        options = [file for file in Path("conf").rglob("*.yaml") if Path("conf", "local") not in file.parents]
+        files = [*Path("src").glob("*.py"), *options, *Path("experiments").rglob("*.yaml")]
         return {str(Path(self.build_lib, "alexnet_lab", "shipped", file)): str(file) for file in sorted(files)}
 
     def run(self) -> None:

@@ -8,6 +8,7 @@ checkpoint=last|best   best is that of the lowest validation error; last (the de
 devices=2              share the images among devices; accelerator=auto|cpu|gpu says which kind
 data.root=DIR          where the images are now, if they have moved, or others of the same classes, by name;
                        data.store_root=DIR likewise
+trust=true             let a network or a data set run that is not built in, as the run's folder names it (SECURITY.md)
 out=DIR                where the files go; else RUN/evaluation/, of several runs runs/ensembles/
 """
 

@@ -2,18 +2,21 @@
 
 python src/export.py run=DIR format=safetensors|onnx|state_dict out=FILE [checkpoint=best|last]
 python src/export.py weights=FILE format=... out=FILE      from a file that src/import_weights.py wrote
+
+trust=true      let a network run that is not built in, as the run's folder or the file names it (SECURITY.md)
 """
 
 import sys
 
 from alexnet_lab.cli import command_line
-from alexnet_lab.cli.arguments import choice, path, read_arguments
+from alexnet_lab.cli.arguments import choice, flag, path, read_arguments
+from alexnet_lab.config.parts import refuse_strangers
 from alexnet_lab.core.errors import UserError
-from alexnet_lab.runs.config_snapshot import configuration_of
+from alexnet_lab.runs.config_snapshot import CONFIG_FILE, configuration_of
 from alexnet_lab.weights.file_kind import kind_of
 from alexnet_lab.weights.whole_file import check_writable
 
-KEYS = {"run": "", "weights": "", "format": None, "out": None, "checkpoint": ""}
+KEYS = {"run": "", "weights": "", "format": None, "out": None, "checkpoint": "", "trust": "false"}
 
 
 def export() -> None:
@@ -24,11 +27,12 @@ def export() -> None:
         raise UserError("checkpoint=: a file of weights holds one network; drop it")
     choice("format", asked["format"], ("safetensors", "onnx", "state_dict"))
     choice("checkpoint", asked["checkpoint"] or "best", ("best", "last"))
-    out = path(asked["out"])
+    out, trust = path(asked["out"]), flag("trust", asked["trust"])
     check_writable(out)
     # Refuse what is neither a run folder nor a file of weights.
     if asked["run"]:
-        configuration_of(path(asked["run"]))
+        run = path(asked["run"])
+        refuse_strangers(configuration_of(run), ("model",), run / CONFIG_FILE, trust)
     else:
         kind_of(path(asked["weights"]))
 
@@ -37,9 +41,9 @@ def export() -> None:
     from alexnet_lab.weights.run_folder import load_run
 
     if asked["run"]:
-        trained = load_run(path(asked["run"]), asked["checkpoint"] or "best")
+        trained = load_run(run, asked["checkpoint"] or "best", trust)
     else:
-        trained = import_weights(path(asked["weights"]))
+        trained = import_weights(path(asked["weights"]), trust)
     FORMATS[asked["format"]](trained, out)
     print(f"{out}: {trained.model.name}, {trained.num_classes} classes")
 

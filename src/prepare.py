@@ -11,9 +11,10 @@ python src/prepare.py verify-archives data=imagenet data.root=DIR       publishe
 import sys
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from alexnet_lab.cli import command_line, prepare
+from alexnet_lab.cli import command_line, own_parts, prepare
 from alexnet_lab.config import checks, schema
 
 schema.register()
@@ -23,7 +24,10 @@ command = sys.argv.pop(1) if sys.argv[1:] and sys.argv[1] in prepare.COMMANDS el
 @hydra.main(version_base="1.3", config_path="../conf", config_name="prepare")
 def main(settings: DictConfig) -> None:
     with command_line.one_line_errors():
-        prepare.COMMANDS[command](checks.typed_data(settings))
+        job = HydraConfig.get()
+        run = checks.typed_data(settings, job.runtime.choices)
+        own_parts.add_folders(run, job)
+        prepare.COMMANDS[command](run.data)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """An experiment of the paper: its sweep, then its table.
 
 python src/reproduce.py experiment=ablations seeds=3 [jobs=2] [sweep=NAME] [overrides of src/train.py]
+python src/reproduce.py [--config-dir DIR] experiment=DIR/NAME.yaml ...      one of your own (docs/extending.md)
 python src/reproduce.py status [experiment=ablations [seeds=3] [data=imagenet]] [sweep=NAME or FOLDER]
 
 Runs what is missing of the sweep, writes its table and forest plot into runs/<sweep>/, prints the table.

@@ -25,11 +25,11 @@ paths.register_resolver()
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def main(settings: DictConfig) -> None:
     with command_line.one_line_errors():
-        run = preflight.checked_run(settings)
+        job = HydraConfig.get()
+        run = preflight.checked_run(settings, job)
 
         from alexnet_lab.training.run import train  # here, because torch takes seconds to load
 
-        job = HydraConfig.get()
         train(run, Path(job.runtime.output_dir), [*composition(job), *job.overrides.task])
 
 

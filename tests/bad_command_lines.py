@@ -33,7 +33,7 @@ NO_SERVER = "data.url=http://127.0.0.1:1"  # where there is a network, what can 
 GROUPS = {
     folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
     for folder in sorted((SOURCE.parent / "conf").iterdir())
-    if folder.is_dir() and folder.name != "hydra"  # which holds groups of Hydra's own
+    if folder.is_dir() and folder.name not in ("hydra", "local")  # which hold groups of Hydra's own, and somebody's
 }
 WEIRD = [
     " ", "\t", "\n", "\r\n", "\x1b[31m", "\x7f", "\u202e", "\ufeff", "é", "日本", "🦊", "\udcff", "\u0661", "a" * 300,

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import torch
 
+from alexnet_lab.runs import checkpoint_file
 from conftest import HANG, SOURCE, one_thread
+from processes import wait_for, working_in
 
 pytestmark = pytest.mark.slow
 
@@ -92,12 +98,88 @@ def test_two_processes_of_a_run(installed: Installed, small: tuple[str, ...], tm
     assert json.loads((tmp_path / "run" / "result.json").read_text())["parts"][0]["devices"] == 2
 
 
+OWN_PARTS = {
+    "model/small.yaml": "_target_: parts_of_ones_own.SmallNetwork\ninput_size: 28\nstored_size: 32\n",
+    "data/stripes.yaml": "_target_: parts_of_ones_own.Stripes\nimages_per_class: 20\n",
+    "callbacks/count.yaml": "count: {_target_: parts_of_ones_own.Counter}\n",
+    "depth.yaml": """
+title: Depth
+claim: Two more layers lower the error.
+section: not in the paper
+base: one
+seeds: 2
+cost: two minutes
+command: alexnet-lab reproduce
+margin: {top1: 1.0, top5: 0.5}
+overrides_for_data:
+  stripes: [model=small, callbacks=count]
+variants:
+  one: {label: one layer, overrides: [model.depth=1]}
+  three: {label: three layers, overrides: [model.depth=3]}
+""",
+}
+
+
+def test_a_sweep_of_ones_own_parts_is_killed_and_continued(site: Path, installed: Installed, tmp_path: Path) -> None:
+    """Network, data set, callback and question come from a folder; each of four jobs has two processes."""
+    for name, content in OWN_PARTS.items():
+        (tmp_path / "my" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "my" / name).write_text(content)
+    shutil.copy(SOURCE.parent / "tests" / "parts_of_ones_own.py", tmp_path / "my")
+    two = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.checkpoint_steps=4")
+    settings = (*two, "optim.batch_size=20", "optim.epochs=40", "optim.validations=2", "logger=none")
+    sweep = ("reproduce", "--config-dir", "my", "experiment=my/depth.yaml", "data=stripes", "jobs=1", *settings)
+    first = tmp_path / "runs" / "depth-stripes" / "one_seed-0"
+
+    command = [str(site / "bin" / "alexnet-lab"), *sweep]
+    begun = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=one_thread() | {"PYTHONPATH": str(site)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_for(lambda: (first / "checkpoints" / "previous.ckpt").exists())
+    while running := working_in(tmp_path):
+        for process in running:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        begun.poll()
+    assert begun.wait(timeout=HANG) == -signal.SIGKILL
+    assert not (first / "result.json").exists()
+
+    continued = installed(*sweep)
+    assert continued.returncode == 0, continued.stderr
+    assert "4 jobs: 1 continued and done, 3 done" in continued.stderr
+    assert continued.stdout.startswith("Depth\n")
+    table = json.loads((tmp_path / "runs" / "depth-stripes" / "table.json").read_text())
+    assert [(row["variant"], row["n"]) for row in table["rows"]] == [("one", 2), ("three", 2)]
+
+    alone = (
+        "train",
+        "--config-dir",
+        "my",
+        "model=small",
+        "data=stripes",
+        "callbacks=count",
+        "model.depth=1",
+        *settings,
+    )
+    answer = installed(*alone, "seed=0", "hydra.run.dir=alone")
+    assert answer.returncode == 0, answer.stderr
+    ends = [checkpoint_file.read(folder / "checkpoints" / "last.ckpt") for folder in (first, tmp_path / "alone")]
+    assert ends[0]["state_dict"].keys() == ends[1]["state_dict"].keys()
+    assert all(torch.equal(tensor, ends[1]["state_dict"][name]) for name, tensor in ends[0]["state_dict"].items())
+    counts = [(folder / "callback_metrics.csv").read_text() for folder in (first, tmp_path / "alone")]
+    assert counts[0] == counts[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
         (("trian",), "error: alexnet-lab trian: no such program; did you mean train? There are dashboard, evaluate, "),
         ((), "error: alexnet-lab ...: no such program; name one of dashboard, evaluate, "),
-        (("train", "callbacks=x"), "error: callbacks: no such key; what a run does is among the keys of alexnet-lab "),
+        (("train", "test=true"), "error: test: no such key; alexnet-lab evaluate run=FOLDER gives the errors of "),
     ],
 )
 def test_mistakes_end_in_a_line(installed: Installed, arguments: tuple[str, ...], line: str, tmp_path: Path) -> None:

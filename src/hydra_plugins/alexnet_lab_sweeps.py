@@ -21,7 +21,8 @@ from omegaconf import DictConfig
 @dataclass
 class ValidatingSweeperConfig:
     _target_: str = "hydra_plugins.alexnet_lab_sweeps.ValidatingSweeper"
-    # An experiment of experiments/, whose variants multiply what the command line sweeps over.
+    # An experiment of experiments/, or the path of another's file, whose variants multiply what the command line sweeps
+    # over.
     experiment: str | None = None
 
 
@@ -57,7 +58,7 @@ class ValidatingSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from alexnet_lab.claims.experiment import load_experiment
+        from alexnet_lab.claims.experiment import file_of, load_experiment
         from alexnet_lab.cli.preflight import check_job
         from alexnet_lab.core import hydra_compat
         from alexnet_lab.sweeps.planning import check_size, plan_sweep
@@ -68,10 +69,11 @@ class ValidatingSweeper(Sweeper):
         product = hydra_compat.combinations(overrides)
         experiment = None if self.experiment is None else load_experiment(self.experiment)
         variants = {} if experiment is None else experiment.variants
+        name = None if self.experiment is None else file_of(self.experiment).stem
         plan = plan_sweep(
             product,
             {name: variant.overrides for name, variant in variants.items()},
-            self.experiment if self.config.sweep is None else self.config.sweep,
+            name if self.config.sweep is None else self.config.sweep,
             lambda job: loader.load_sweep_config(self.config, job),
             check_job,
         )

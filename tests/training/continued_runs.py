@@ -90,7 +90,8 @@ def outcome(folder: Path) -> dict[str, Any]:
     for name in ("last.ckpt", "best.ckpt"):
         checkpoint = checkpoint_file.read(folder / "checkpoints" / name)
         tensors = list(checkpoint["state_dict"].values())
-        tensors += [state["momentum_buffer"] for state in checkpoint["optimizer_states"][0]["state"].values()]
+        for state in checkpoint["optimizer_states"][0]["state"].values():  # of the paper's, a velocity
+            tensors += [value for value in state.values() if isinstance(value, torch.Tensor)]
         checkpoints[name] = [tensor.numpy().tobytes() for tensor in tensors], checkpoint["lr_schedulers"]
     told = ("metrics", "steps", "epochs", "parameters", "warnings")
     return {"rows": rows, "checkpoints": checkpoints, **{key: result[key] for key in told}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from omegaconf import MISSING, OmegaConf
@@ -62,10 +63,14 @@ class Experiment:
 
 
 def load_experiment(name: str) -> Experiment:
-    """Read experiments/<name>.yaml. Raises UserError where it is missing, mistyped or incomplete."""
-    path = EXPERIMENTS / f"{name}.yaml"
+    """Read experiments/<name>.yaml, or another file that is named with its .yaml. Raises UserError where it is missing,
+    mistyped or incomplete.
+    """
+    path = file_of(name)
     known = sorted(file.stem for file in EXPERIMENTS.glob("*.yaml"))
-    if name not in known:
+    if path.suffix == ".yaml" and path.parent != EXPERIMENTS and not path.is_file():
+        raise UserError(f"experiment {name}: no such file; those of experiments/ are {', '.join(known)}")
+    if path.parent == EXPERIMENTS and path.stem not in known:
         raise UserError(f"experiment {name}: no such experiment; choose from {', '.join(known)}")
     try:
         merged = OmegaConf.merge(OmegaConf.structured(Experiment), OmegaConf.load(path))
@@ -81,3 +86,8 @@ def load_experiment(name: str) -> Experiment:
             raise UserError(f"{path}: margin.{metric}={margin}: must be a number of points above 0")
     assert isinstance(experiment, Experiment)
     return experiment
+
+
+def file_of(name: str) -> Path:
+    """Where an experiment is: FOLDER/NAME.yaml as it stands, a plain name in experiments/."""
+    return Path(name).expanduser() if name.endswith(".yaml") else EXPERIMENTS / f"{name}.yaml"

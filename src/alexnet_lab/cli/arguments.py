@@ -51,6 +51,11 @@ def split_arguments(arguments: Sequence[str], own: Collection[str]) -> tuple[dic
     return given, others
 
 
+def flag(key: str, value: str) -> bool:
+    """true or false; raises UserError for another word."""
+    return choice(key, value, ("true", "false")) == "true"
+
+
 def choice(key: str, value: str, choices: Sequence[str]) -> str:
     """The value, which must be one of the choices; raises UserError."""
     if value not in choices:

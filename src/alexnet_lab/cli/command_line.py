@@ -23,7 +23,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from alexnet_lab.config.checks import UnknownKeyError
-from alexnet_lab.config.options import CHOICES, GROUPS, RunConfig, owners
+from alexnet_lab.config.options import CHOICES, GROUPS, OWN, RunConfig, owners
+from alexnet_lab.config.own import TARGET
 from alexnet_lab.core import parent_watchdog, streams
 from alexnet_lab.core.errors import EXIT_USER_ERROR, STOPPED_EXIT_CODE, Preempted, UserError
 from alexnet_lab.core.paths import as_called
@@ -39,7 +40,6 @@ SYNONYMS = {"lr": "learning_rate", "optimizer": "optim", "wd": "weight_decay"}  
 ELSEWHERE = {  # what other programs have as a key
     "ckpt_path": "the same command continues its run; that of another folder is hydra.run.dir=FOLDER",
     "experiment": "python src/reproduce.py experiment=NAME runs those of experiments/",
-    "callbacks": "what a run does is among the keys of python src/train.py --cfg job",
     "test": "python src/evaluate.py run=FOLDER gives the errors of a trained network",
 }
 
@@ -242,6 +242,9 @@ def _lacks_key(chain: list[BaseException]) -> bool:
 
 
 def _unknown_key(key: str) -> str:
+    group, _, name = key.partition(".")
+    if group in OWN and name == TARGET:
+        return f"{key}: cannot be put onto an option that is built in; say {group}=own {key}=... and its arguments"
     if others := owners(key):
         return f"{key}: no such key here; it comes with {', '.join(others)}"
     if (advice := ELSEWHERE.get(key.split(".")[0])) is None:

@@ -6,14 +6,17 @@ import os
 import sys
 import time
 
-from alexnet_lab.cli.arguments import choice, path, read_arguments, whole_number
+from alexnet_lab.cli.arguments import choice, flag, path, read_arguments, whole_number
 from alexnet_lab.cli.evaluation_request import default_folder, run_folders
 from alexnet_lab.cli.preflight import check_devices
 from alexnet_lab.config.options import TrainerConfig
+from alexnet_lab.config.parts import refuse_strangers
 from alexnet_lab.core import parent_watchdog, signals
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.files import check_folder_writable, check_no_links
+from alexnet_lab.runs.config_snapshot import CONFIG_FILE, configuration_of
 
+NAMED_BY_RUNS = ("model", "data")  # what an evaluation makes of what a run's folder names
 KEYS = {
     "run": None,
     "views": "centre",
@@ -23,13 +26,17 @@ KEYS = {
     "data.root": "",
     "data.store_root": "",
     "out": "",
+    "trust": "false",
 }
 
 
 def evaluate() -> None:
     """Evaluate what sys.argv asks for. Raises UserError before torch is loaded, where it can tell."""
     asked = read_arguments(sys.argv[1:], KEYS)
+    trust = flag("trust", asked["trust"])
     runs = run_folders(asked["run"])
+    for run in runs:
+        refuse_strangers(configuration_of(run), NAMED_BY_RUNS, run / CONFIG_FILE, trust)
     views, checkpoint = choice("views", asked["views"], ("centre", "ten-crop")), asked["checkpoint"]
     choice("checkpoint", checkpoint, ("last", "best"))
     choice("accelerator", asked["accelerator"], ("auto", "cpu", "gpu"))
@@ -51,7 +58,7 @@ def evaluate() -> None:
     from alexnet_lab.evaluation.members import load_members
 
     started = time.monotonic()
-    members, store = load_members(runs, checkpoint, moved, devices)
+    members, store = load_members(runs, checkpoint, moved, devices, trust)
     counts, is_first = evaluator.evaluate(members, store, views, asked["accelerator"], devices)
     if not is_first:
         return

@@ -19,8 +19,10 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from alexnet_lab.cli import command_line
+from alexnet_lab.cli.own_parts import add_folders, check_own_parts
 from alexnet_lab.config.checks import typed
 from alexnet_lab.config.options import GROUPS, RunConfig, TrainerConfig
+from alexnet_lab.config.own import OwnPart
 from alexnet_lab.core import parent_watchdog, streams
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.files import check_folder_writable, check_no_links, nearest_existing
@@ -40,9 +42,16 @@ LABELS = {"model": ("name", "architecture"), "optim": ("name",)}  # by which res
 _checked: RunConfig | None = None  # what PreflightCheck has checked
 
 
-def checked_run(settings: DictConfig) -> RunConfig:
-    """The run that was checked; of a job of a sweep, whose sweeper has checked it, the same from its settings."""
-    return _checked or typed(settings)
+def checked_run(settings: DictConfig, hydra: Any) -> RunConfig:
+    """The run that was checked; of a job of a sweep, whose sweeper has checked it, the same from its settings.
+
+    hydra: the `hydra` node of the configuration.
+    """
+    if _checked is not None:
+        return _checked
+    run = typed(settings, hydra.runtime.choices)
+    add_folders(run, hydra)
+    return run
 
 
 class PreflightCheck(Callback):
@@ -136,9 +145,10 @@ def check_job(config: DictConfig, folder: Path = RUNS) -> RunConfig:
         del own["hydra"]
     overrides: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
     _check_labels(overrides)
-    run = typed(own)
+    run = typed(own, config.hydra.runtime.choices)
     _check_switches(run, overrides)
     _check_presets(run, config.hydra.runtime.choices)
+    add_folders(run, config.hydra)
     check_machine(run, folder)
     return run
 
@@ -169,14 +179,16 @@ def _check_presets(run: RunConfig, choices: Mapping[str, Any]) -> None:
     """A preset of somebody's own, in another folder of configurations, is called as its file is."""
     for group in LABELS:
         chosen, name = choices.get(group), getattr(run, group).name
-        if chosen is not None and name != chosen:
+        if chosen is not None and name != chosen and not isinstance(getattr(run, group), OwnPart):
             raise UserError(f"{group}.name={name}: the preset is called {chosen}; name it so in its file")
 
 
 def check_machine(run: RunConfig, folder: Path = RUNS) -> None:
     """Raise UserError where this machine lacks what the run needs: devices, memory, images, space, permission."""
     check_devices(run.trainer)
-    parameters = run.model.number_of_parameters(getattr(run.data, "num_classes", CLASSES_IF_UNKNOWN))
+    parameters = check_own_parts(run)
+    if parameters is None:
+        parameters = run.model.number_of_parameters(getattr(run.data, "num_classes", CLASSES_IF_UNKNOWN))
     _check_memory(run, parameters)
     for written in (folder, Path(run.data.store_root)):
         check_folder_writable(written)

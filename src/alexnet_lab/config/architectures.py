@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from alexnet_lab.config import geometry
 from alexnet_lab.config.geometry import KERNELS_CONV1_TO_CONV5, UNITS_FC6_AND_FC7
 from alexnet_lab.config.option import option
+from alexnet_lab.config.own import OwnPart
 from alexnet_lab.core.errors import UserError
 
 
@@ -271,6 +272,21 @@ class TorchvisionDropoutConfig(TorchvisionConfig):
 
     architecture: str = _architecture("vgg11")
     dropout: float = option(0.5, "probability of dropping a unit", minimum=0.0, maximum=0.95)
+
+
+@dataclass
+class OwnNetworkConfig(OwnPart, ModelConfig):
+    """A network of one's own: a class or function that takes num_classes, and input_size where it has such an argument,
+    and gives a module from (N, 3, input_size, input_size) to logits (N, num_classes).
+    """
+
+    HAS_CONV1: ClassVar[bool] = False
+
+    name: str = option("", "the option's name, for tables and logs")
+    architecture: str = _architecture("own")
+    pixel_scale: float = option(
+        0.015625, "factor on the pixels (0..255 minus their mean) before the network", minimum=1e-6, maximum=1e6
+    )
 
 
 ARCHITECTURES: dict[str, type[ModelConfig]] = {

@@ -7,12 +7,25 @@ combinations that cannot work are here. Loads neither torch nor Lightning.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_lab.config.image_sources import DataConfig, FractalsConfig
-from alexnet_lab.config.options import CHOICES, ENSEMBLES, SINGLE, RunConfig, schema_of, without_others
+from alexnet_lab.config.image_sources import FractalsConfig
+from alexnet_lab.config.options import (
+    CHOICES,
+    ENSEMBLES,
+    OWN,
+    SINGLE,
+    OptimizationConfig,
+    RunConfig,
+    named_parts,
+    schema_of,
+    with_arguments,
+    without_others,
+)
+from alexnet_lab.config.own import ARGUMENTS, TARGET, OwnPart, is_own
 from alexnet_lab.core.errors import UserError
 
 UNLIMITED = float("inf")
@@ -22,38 +35,81 @@ class UnknownKeyError(UserError):
     """A key that the run does not have; its message is the key."""
 
 
-def typed(config: DictConfig) -> RunConfig:
+def typed(config: DictConfig, chosen: Mapping[str, Any] | None = None) -> RunConfig:
     """The resolved configuration as plain dataclasses.
 
+    chosen: by group, the name of the option that was chosen, by which parts of one's own are called.
     Raises UserError when a value is missing, outside its range, or cannot work with the others.
     """
     run = _with_classes(config)
+    _name_own_parts(run, chosen or {})
     check(run)
     return run
 
 
 def _with_classes(config: DictConfig) -> RunConfig:
     schema = schema_of(config)
+    _refuse_two_classes(config)
+    settings: Any = OmegaConf.to_container(config)
     if any(OmegaConf.get_type(config, group) is not type(getattr(schema, group)) for group in CHOICES):
         # Where a preset of somebody's own begins with the schema of another option than it then chooses.
-        settings: Any = OmegaConf.to_container(config)
-        config = OmegaConf.merge(OmegaConf.structured(schema), without_others(settings))  # type: ignore[assignment]
+        settings = without_others(settings)
+    config = OmegaConf.create(with_arguments(settings))
     _check_keys(config, schema, "")
-    run = OmegaConf.to_object(config)
+    run = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), config))
     assert isinstance(run, RunConfig)
     return run
 
 
+def _refuse_two_classes(config: DictConfig) -> None:
+    """Refuse a class of one's own on top of a built-in option, whose own options would then mean nothing."""
+    for group, kind in OWN.items():
+        if OmegaConf.is_missing(config[group], TARGET):
+            raise UserError(f"{group}: needs {group}.{TARGET}=package.module.Class, and its arguments")
+        chosen = OmegaConf.get_type(config, group)
+        if is_own(config[group]) and dataclasses.is_dataclass(chosen) and chosen not in (*kind.__mro__, kind):
+            raise UserError(
+                f"{group}.{TARGET}={config[group][TARGET]!s:.80}: cannot be put onto an option that is built in; say "
+                f"{group}=own {group}.{TARGET}=... and its arguments"
+            )
+
+
+def _name_own_parts(run: RunConfig, chosen: Mapping[str, Any]) -> None:
+    """Parts of one's own are called as their option is, unless that is the one for a command line alone."""
+    for group, key in (("model", "name"), ("data", "source"), ("optim", "name"), ("logger", "name")):
+        part, name = getattr(run, group), chosen.get(group)
+        if isinstance(part, OwnPart) and not getattr(part, key):
+            setattr(part, key, name if name and name != "own" else part._target_.rpartition(".")[2])
+
+
 def check(run: RunConfig) -> None:
     """Raise UserError, in one line, for the first thing that cannot work."""
+    _check_form(run)
     for group, (key, classes) in CHOICES.items():
-        if (chosen := getattr(getattr(run, group), key)) not in classes:
+        part = getattr(run, group)
+        if not isinstance(part, OwnPart) and (chosen := getattr(part, key)) not in classes:
             raise UserError(f"{group}.{key}={chosen}: must be one of {', '.join(classes)}")
     _check_ranges(run, "")
     _check_names(run)
     _check_network(run)
     _check_data(run)
     _check_trainer(run)
+
+
+def _check_form(run: RunConfig) -> None:
+    """Raise UserError for what names no class, or says something of none. Imports nothing."""
+    if run.loss and not is_own(run.loss):
+        raise UserError(f"loss.{next(iter(run.loss))}: says nothing without loss._target_=package.module.Class")
+    if not isinstance(run.optim.schedule, str) and not is_own(run.optim.schedule):
+        raise UserError(f"optim.schedule={run.optim.schedule!s:.80}: must be a word, or have a {TARGET}")
+    for group in ("callbacks", "augmentation"):
+        for name, part in getattr(run, group).items():
+            if not is_own(part):
+                raise UserError(f"{group}.{name}: needs a {TARGET}, as in {group}.{name}.{TARGET}=package.module.Class")
+    for key, target in named_parts(run):
+        words = target.split(".") if isinstance(target, str) else []
+        if len(words) < 2 or not all(word.isidentifier() for word in words):
+            raise UserError(f"{key}.{TARGET}={target!s:.80}: must name a class or function as package.module.Name")
 
 
 def _check_keys(config: DictConfig, schema: Any, prefix: str) -> None:
@@ -73,6 +129,8 @@ def _check_ranges(node: Any, prefix: str) -> None:
             continue
         if isinstance(value, str) and not value.strip():
             raise UserError(f"{key}={value!r}: must not be empty")
+        if item.name == ARGUMENTS or isinstance(value, dict):
+            continue  # of a part of one's own, which knows what it takes
         choices, unit = item.metadata.get("choices"), item.metadata.get("unit")
         low, high = item.metadata.get("minimum"), item.metadata.get("maximum")
         if choices is not None and value not in choices:
@@ -105,9 +163,10 @@ def _check_names(run: RunConfig) -> None:
 def _check_network(run: RunConfig) -> None:
     model = run.model
     model.check()
-    if not model.HAS_CONV1 and (run.optim.conv1_milestones or run.optim.freeze_conv1_at < 1):
+    paper = run.optim if isinstance(run.optim, OptimizationConfig) else None
+    if paper is not None and not model.HAS_CONV1 and (paper.conv1_milestones or paper.freeze_conv1_at < 1):
         raise UserError(
-            f"optim.freeze_conv1_at={run.optim.freeze_conv1_at}: {model.architecture} has no layer conv1; "
+            f"optim.freeze_conv1_at={paper.freeze_conv1_at}: {model.name} has no layer conv1; "
             "add optim.freeze_conv1_at=1 and optim.conv1_milestones=[], or choose another recipe"
         )
     if model.input_size > run.data.image_size:
@@ -117,12 +176,14 @@ def _check_network(run: RunConfig) -> None:
         )
 
 
-def typed_data(config: DictConfig) -> DataConfig:
-    """The data group alone of a resolved configuration, for programs that train nothing; raises as `typed` does."""
+def typed_data(config: DictConfig, chosen: Mapping[str, Any] | None = None) -> RunConfig:
+    """As `typed`, with the data group alone checked, for programs that train nothing."""
     run = _with_classes(config)
+    _name_own_parts(run, chosen or {})
+    _check_form(run)
     _check_ranges(run, "")
     run.data.check()
-    return run.data
+    return run
 
 
 def _check_data(run: RunConfig) -> None:
@@ -165,11 +226,16 @@ def _check_trainer(run: RunConfig) -> None:
             f"optim.validations={run.optim.validations}: optim.schedule=plateau needs a validation after each epoch; "
             "use optim.validations=null"
         )
-    if sorted(run.optim.conv1_milestones) != run.optim.conv1_milestones:
-        raise UserError(f"optim.conv1_milestones={run.optim.conv1_milestones}: must be in rising order")
     if sorted(run.optim.milestones) != run.optim.milestones:
         raise UserError(f"optim.milestones={run.optim.milestones}: must be in rising order")
-    if not run.optim.divide_bias_rate and (run.optim.schedule in ("linear", "cosine") or run.optim.warmup):
+    if isinstance(run.optim, OptimizationConfig):
+        _check_rates_of_their_own(run.optim)
+
+
+def _check_rates_of_their_own(optim: OptimizationConfig) -> None:
+    if sorted(optim.conv1_milestones) != optim.conv1_milestones:
+        raise UserError(f"optim.conv1_milestones={optim.conv1_milestones}: must be in rising order")
+    if not optim.divide_bias_rate and (optim.schedule not in ("milestones", "plateau", "constant") or optim.warmup):
         raise UserError(
             "optim.divide_bias_rate=false: keeps the biases' rate constant, which goes with schedule=milestones or "
             "plateau and warmup=0"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from alexnet_lab.config.option import option
+from alexnet_lab.config.own import OwnPart
 from alexnet_lab.core.errors import UserError
 
 
@@ -193,6 +194,19 @@ class FolderConfig(ImageFilesConfig):
         "how a collection of files lies in its folder (docs/data.md); auto: as is found",
         choices=("auto", "archives", "parquet", "kaggle", "tiny_imagenet", "extracted", "train_val", "tree"),
     )
+
+
+@dataclass
+class OwnDataConfig(OwnPart, DataConfig):
+    """A data set of one's own: a torch Dataset of (image, class number) that takes split or train."""
+
+    source: str = option("", "the option's name, for tables and logs")
+    splits: list[str] = option(["train", "val"], "what its argument split is called for training and for validation")
+    classes: list[str] = option([], "names of its classes; []: its own attribute classes")
+
+    def check(self) -> None:
+        if len(self.splits) != 2 or self.splits[0] == self.splits[1]:
+            raise UserError(f"data.splits={self.splits}: needs two words, for training and for validation")
 
 
 SOURCES: dict[str, type[DataConfig]] = {

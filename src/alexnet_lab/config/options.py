@@ -6,26 +6,21 @@ Those of the networks are in `architectures`, those of the data in `image_source
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from alexnet_lab.config.architectures import ARCHITECTURES, AlexNetConfig, ModelConfig
-from alexnet_lab.config.image_sources import SOURCES, DataConfig, FractalsConfig
+from alexnet_lab.config.architectures import ARCHITECTURES, AlexNetConfig, ModelConfig, OwnNetworkConfig
+from alexnet_lab.config.image_sources import SOURCES, DataConfig, FractalsConfig, OwnDataConfig
 from alexnet_lab.config.option import option
+from alexnet_lab.config.own import TARGET, OwnPart, flat, folded, is_own
 
 
 @dataclass
-class OptimizationConfig:
-    """The recipe (section 5): v = 0.9 v - lr (gradient + decay w); w += v."""
+class RecipeConfig:
+    """What every recipe has, whatever its optimizer."""
 
     name: str = option("mini", "the preset's name, for tables and logs; optim=NAME chooses it, it cannot be set")
-    learning_rate: float = option(0.01, "of the weights", minimum=0.0, maximum=100.0)
-    bias_learning_rate_factor: float = option(
-        2.0, "the biases' learning rate over the weights'", minimum=0.0, maximum=1000.0
-    )
-    momentum: float = option(0.9, "of the velocity", minimum=0.0, maximum=0.9999)
-    weight_decay: float = option(5e-4, "on weights, not on biases", minimum=0.0, maximum=1.0)
     batch_size: int = option(
         128, "training images a step, over all devices", unit="images", minimum=1, maximum=1_000_000
     )
@@ -36,10 +31,11 @@ class OptimizationConfig:
         minimum=1,
         maximum=100_000,
     )
-    schedule: str = option(
+    schedule: Any = option(
         "milestones",
         "divide the learning rate at fixed milestones (milestones) or when validation error stops improving (plateau), "
-        "let it fall to 0 in a line (linear) or along half a cosine (cosine), or leave it (constant)",
+        "let it fall to 0 in a line (linear) or along half a cosine (cosine), or leave it (constant); "
+        "or one of one's own (docs/extending.md)",
         choices=("milestones", "plateau", "linear", "cosine", "constant"),
     )
     warmup: float = option(
@@ -57,6 +53,21 @@ class OptimizationConfig:
     )
     divisor: float = option(10.0, "what the learning rate is divided by", minimum=1.0, maximum=1e6)
     divisions: int = option(3, "how often a plateau may divide it", minimum=0, maximum=100)
+    color_noise_until: float = option(
+        1.0, "where data.color_noise ends, as a fraction of the run, to the next epoch", minimum=0.0, maximum=1.0
+    )
+
+
+@dataclass
+class OptimizationConfig(RecipeConfig):
+    """The recipe (section 5): v = 0.9 v - lr (gradient + decay w); w += v."""
+
+    learning_rate: float = option(0.01, "of the weights", minimum=0.0, maximum=100.0)
+    bias_learning_rate_factor: float = option(
+        2.0, "the biases' learning rate over the weights'", minimum=0.0, maximum=1000.0
+    )
+    momentum: float = option(0.9, "of the velocity", minimum=0.0, maximum=0.9999)
+    weight_decay: float = option(5e-4, "on weights, not on biases", minimum=0.0, maximum=1.0)
     divide_bias_rate: bool = option(
         True, "the biases' rate is divided too (false: it stays, as in the original's runs)"
     )
@@ -66,8 +77,21 @@ class OptimizationConfig:
     freeze_conv1_at: float = option(
         1.0, "where conv1's rate becomes 0, as a fraction of the run; 1: nowhere", minimum=0.0, maximum=1.0
     )
-    color_noise_until: float = option(
-        1.0, "where data.color_noise ends, as a fraction of the run, to the next epoch", minimum=0.0, maximum=1.0
+
+
+@dataclass
+class OwnOptimizerConfig(OwnPart, RecipeConfig):
+    """A recipe with another optimizer: a class of torch.optim, or one like those."""
+
+    name: str = option("", "the option's name, for tables and logs")
+    learning_rate: float | None = option(
+        None, "of the weights; null: the optimizer's default", minimum=0.0, maximum=1e6
+    )
+    bias_learning_rate_factor: float = option(
+        1.0, "the biases' learning rate over the weights'", minimum=0.0, maximum=1000.0
+    )
+    weight_decay: float | None = option(
+        None, "on weights, not on biases; null: the optimizer's default", minimum=0.0, maximum=1e6
     )
 
 
@@ -115,12 +139,25 @@ class TrainerConfig:
 
 
 @dataclass
-class LoggerConfig:
-    """Who else is told of the metrics. The run folder's metrics.csv is written in any case."""
+class TrackerConfig:
+    """What every tracker has."""
 
     name: str = option("wandb", "the tracker", choices=("none", "csv", "wandb"))
+
+
+@dataclass
+class LoggerConfig(TrackerConfig):
+    """Who else is told of the metrics. The run folder's metrics.csv is written in any case."""
+
     project: str = option("alexnet-lab", "project of the tracker (wandb)")
     log_artifacts: bool = option(True, "keep the best epoch's weights as an artifact (wandb)")
+
+
+@dataclass
+class OwnLoggerConfig(OwnPart, TrackerConfig):
+    """Another of Lightning's loggers, or one like those."""
+
+    name: str = option("", "the option's name, for logs")
 
 
 # Names of folders in runs/ that no sweep has: runs that belong to no sweep, and evaluations of several runs together.
@@ -137,9 +174,17 @@ class RunConfig:
     sweep: str | None = option(None, "a sweep's name; its folder is runs/<sweep>/")
     model: ModelConfig = field(default_factory=AlexNetConfig)
     data: DataConfig = field(default_factory=FractalsConfig)
-    optim: OptimizationConfig = field(default_factory=OptimizationConfig)
+    optim: RecipeConfig = field(default_factory=OptimizationConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
-    logger: LoggerConfig = field(default_factory=LoggerConfig)
+    logger: TrackerConfig = field(default_factory=LoggerConfig)
+    loss: dict[str, Any] = option({}, "a training loss of one's own: _target_ and its arguments; {}: cross-entropy")
+    callbacks: dict[str, Any] = option({}, "Lightning callbacks by name: _target_ and its arguments each")
+    augmentation: dict[str, Any] = option(
+        {}, "transforms of training images by name, in their order: _target_ and its arguments each"
+    )
+    import_from: list[str] = option(
+        [], "folders that modules of one's own are imported from; those of --config-dir and hydra.searchpath come along"
+    )
 
 
 GROUPS = ("model", "data", "optim", "trainer", "logger")
@@ -147,6 +192,15 @@ GROUPS = ("model", "data", "optim", "trainer", "logger")
 CHOICES: dict[str, tuple[str, dict[str, Any]]] = {
     "model": ("architecture", ARCHITECTURES),
     "data": ("source", SOURCES),
+}
+
+
+# By group: the class of options of a part of one's own.
+OWN: dict[str, type[Any]] = {
+    "model": OwnNetworkConfig,
+    "data": OwnDataConfig,
+    "optim": OwnOptimizerConfig,
+    "logger": OwnLoggerConfig,
 }
 
 
@@ -158,7 +212,41 @@ def schema_of(settings: Mapping[str, Any]) -> RunConfig:
         chosen = part.get(key) if isinstance(part, Mapping) else None
         if isinstance(chosen, str) and chosen in classes:
             setattr(run, group, classes[chosen](**{key: chosen}))
+    for group, kind in OWN.items():
+        if is_own(settings.get(group)):
+            setattr(run, group, kind())
     return run
+
+
+def with_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A nested configuration in which the arguments of parts of one's own are apart from their options."""
+    made = dict(settings)
+    for group, kind in OWN.items():
+        part = made.get(group)
+        if isinstance(part, Mapping) and is_own(part):
+            made[group] = folded(part, kind)
+    return made
+
+
+def plain(run: RunConfig) -> dict[str, Any]:
+    """A run as a nested dictionary of plain values, the inverse of `with_arguments`."""
+    made = asdict(run)
+    return {key: flat(value) if key in OWN and is_own(value) else value for key, value in made.items()}
+
+
+def named_parts(run: RunConfig) -> Iterator[tuple[str, str]]:
+    """(key, target) of each part of one's own that a run names."""
+    for group in ("model", "data", "optim", "logger"):
+        part = getattr(run, group)
+        if isinstance(part, OwnPart):
+            yield group, part._target_
+    if is_own(run.optim.schedule):
+        yield "optim.schedule", run.optim.schedule[TARGET]
+    if is_own(run.loss):
+        yield "loss", run.loss[TARGET]
+    for group in ("callbacks", "augmentation"):
+        for name, part in getattr(run, group).items():
+            yield f"{group}.{name}", part[TARGET]
 
 
 def without_others(settings: dict[str, Any]) -> dict[str, Any]:
@@ -168,7 +256,7 @@ def without_others(settings: dict[str, Any]) -> dict[str, Any]:
     """
     made, schema = dict(settings), schema_of(settings)
     for group, (_, classes) in CHOICES.items():
-        if isinstance(part := settings.get(group), dict):
+        if isinstance(part := settings.get(group), dict) and not is_own(part):
             own = asdict(getattr(schema, group))
             default = {key: value for kind in reversed(classes.values()) for key, value in asdict(kind()).items()}
             made[group] = {

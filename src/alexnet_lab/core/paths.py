@@ -14,6 +14,7 @@ SOURCE = _PACKAGE.parent  # what a process has on its path that imports the pack
 SCRIPTS = _ROOT / "src"
 TRAIN = SCRIPTS / "train.py"
 CONF = _ROOT / "conf"
+LOCAL_CONF = CONF / "local"  # somebody's own options, which git ignores
 EXPERIMENTS = _ROOT / "experiments"
 RUNS = Path("runs")  # from where the program is started
 

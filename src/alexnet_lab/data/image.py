@@ -44,7 +44,7 @@ def read_square(file: Path | bytes, side: int) -> NDArray[np.uint8]:
         content = file if isinstance(file, bytes) else file.read_bytes()
         with Image.open(BytesIO(content), formats=FORMATS) as image:
             image.draft(None, (2 * side, 2 * side))
-            return square(_as_rgb(_upright(_loaded(image, content))), side)
+            return square(as_rgb(_upright(_loaded(image, content))), side)
     except UnreadableImage:
         raise
     except Exception as error:  # decoders of damaged files raise nearly anything
@@ -161,7 +161,7 @@ def _loaded_gif(image: GifImagePlugin.GifImageFile) -> Image.Image:
     return whole
 
 
-def _as_rgb(image: Image.Image) -> Image.Image:
+def as_rgb(image: Image.Image) -> Image.Image:
     """Any mode to RGB."""
     if image.mode == "F":
         raise UnreadableImage("pixels in floating point, whose range is unknown")

@@ -13,6 +13,7 @@ from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.augmentation import Augmentation
 from alexnet_lab.data.batches import EvaluationBatches, TrainBatches
 from alexnet_lab.data.extra_augmentations import ExtraAugmentations, Mixup
+from alexnet_lab.data.own_transforms import own_transforms
 from alexnet_lab.data.placement import placed
 from alexnet_lab.data.prepare import prepare_store
 from alexnet_lab.data.reader import ImageReader
@@ -77,8 +78,8 @@ class ImageData(lightning.LightningDataModule):
         )
 
     def _extra_augmentations(self) -> ExtraAugmentations | None:
-        data = self.run.data
-        if not (data.random_resized_crop or data.color_jitter or data.random_erasing):
+        data, own = self.run.data, own_transforms(self.run)
+        if not (data.random_resized_crop or data.color_jitter or data.random_erasing or own):
             return None
         return ExtraAugmentations(
             self.run.model.input_size,
@@ -86,6 +87,7 @@ class ImageData(lightning.LightningDataModule):
             random_resized_crop=data.random_resized_crop,
             color_jitter=data.color_jitter,
             random_erasing=data.random_erasing,
+            own=own,
         )
 
     def mixup(self) -> Mixup | None:

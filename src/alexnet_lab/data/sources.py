@@ -44,6 +44,10 @@ def make_source(data: DataConfig) -> Source:
             return FashionMnistSource(_root(data), data.image_size, data.train_fraction, data.split_seed, data.url)
         case ImageFilesConfig():
             return _image_source(data)
+        case image_sources.OwnDataConfig():
+            from alexnet_lab.data.own_data_set import OwnDataSet
+
+            return OwnDataSet(data)
         case PublishedConfig():
             from alexnet_lab.data.cifar10 import Cifar10Source
 
@@ -70,8 +74,17 @@ def _image_source(data: ImageFilesConfig) -> Source:
 
 
 def check_at_hand(data: DataConfig, source: Source) -> None:
-    """Raise UserError where a published collection is neither prepared, nor there, nor to be fetched from here."""
-    if not isinstance(data, PublishedConfig) or store_path(Path(data.store_root), source, data.packing).exists():
+    """Raise UserError where a collection is not prepared and cannot be: a published one is neither there nor to be
+    fetched from here, a data set of one's own cannot be made.
+    """
+    if store_path(Path(data.store_root), source, data.packing).exists():
+        return
+    if isinstance(data, image_sources.OwnDataConfig):
+        from alexnet_lab.data.own_data_set import OwnDataSet
+
+        assert isinstance(source, OwnDataSet)
+        source.check()
+    if not isinstance(data, PublishedConfig):
         return
     if data.source == "cifar10":
         from alexnet_lab.data import cifar10

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import OmegaConf
@@ -14,7 +15,8 @@ from torch import Tensor, nn
 
 from alexnet_lab.config.checks import typed
 from alexnet_lab.config.image_sources import DataConfig
-from alexnet_lab.config.options import RunConfig, schema_of
+from alexnet_lab.config.options import RunConfig, schema_of, with_arguments
+from alexnet_lab.config.parts import refuse_strangers
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.module import ImageData
 from alexnet_lab.data.store import Store
@@ -42,21 +44,22 @@ class Member:
 
 
 def load_members(
-    folders: Sequence[Path], checkpoint: str, moved: Mapping[str, str], devices: int = 1
+    folders: Sequence[Path], checkpoint: str, moved: Mapping[str, str], devices: int = 1, trust: bool = False
 ) -> tuple[list[Member], Store]:
     """The networks of these run folders and the images that all of them were validated on.
 
     checkpoint: "best" or "last". moved: data.root and data.store_root, where they are no longer those of the runs.
     With moved, these may be other images than the runs were trained on; their classes are matched by name.
+    trust: whether networks and data sets that are not built in may be made.
     Raises UserError for folders that are no run's, damaged checkpoints, runs on different images, images that have
     changed since, and other classes.
     """
     members: list[Member] = []
     stores: list[Store] = []
     for folder in folders:
-        run = _configuration(folder, moved)
+        run = _configuration(folder, moved, trust)
         run.trainer.devices, run.trainer.num_nodes = devices, 1
-        trained = load_run(folder, checkpoint)
+        trained = load_run(folder, checkpoint, trust)
         if members and run.data == members[-1].data:
             stores.append(stores[-1])
         else:
@@ -107,8 +110,9 @@ def _few(names: list[str]) -> str:
     return ", ".join(f"{name:.40}" for name in names[:5]) + (" ..." if len(names) > 5 else "")
 
 
-def _configuration(folder: Path, moved: Mapping[str, str]) -> RunConfig:
+def _configuration(folder: Path, moved: Mapping[str, str], trust: bool) -> RunConfig:
     settings = configuration_of(folder)
+    refuse_strangers(settings, ("model", "data"), folder / CONFIG_FILE, trust)
     if "${" in repr(settings):
         raise UserError(f"{folder / CONFIG_FILE}: refers to something outside the file")
     data = settings.get("data")
@@ -119,7 +123,8 @@ def _configuration(folder: Path, moved: Mapping[str, str]) -> RunConfig:
             raise UserError(f"{key}: run={folder} reads no folder; drop {key}")
     try:
         here = {"data": {key.removeprefix("data."): value for key, value in moved.items()}}
-        merged = OmegaConf.merge(OmegaConf.structured(schema_of(settings)), settings, here)
+        told: Any = OmegaConf.to_container(OmegaConf.merge(settings, here))
+        merged = OmegaConf.merge(OmegaConf.structured(schema_of(settings)), with_arguments(told))
         return typed(merged)  # type: ignore[arg-type]
     except (OmegaConfBaseException, ValueError, TypeError) as error:
         reason = str(error).strip().partition("\n")[0]

@@ -11,7 +11,7 @@ Results = Mapping[str, Mapping[int, Mapping[str, Any]]]  # result.json contents,
 
 def about(results: Results) -> list[str]:
     """What the runs are and, a line for each, in what they differ: the same however often the sweep was ended."""
-    return [describe(results), *differing(results)]
+    return [describe(results), *ended_early(results), *differing(results)]
 
 
 def describe(results: Results) -> str:
@@ -30,6 +30,14 @@ def describe(results: Results) -> str:
         f"torch {each(run['versions']['torch'] for run in runs)}, "
         f"lightning {each(run['versions']['lightning'] for run in runs)}."
     )
+
+
+def ended_early(results: Results) -> list[str]:
+    """How many runs a callback ended before their last epoch."""
+    runs = [run for by_seed in results.values() for run in by_seed.values()]
+    planned = [run["config"].get("trainer", {}).get("max_epochs", run["epochs"]) for run in runs]
+    early = sum(run["epochs"] < epochs for run, epochs in zip(runs, planned, strict=True))
+    return [f"{early} of {len(runs)} runs were ended by a callback before their last epoch."] if early else []
 
 
 def differing(results: Results) -> list[str]:
@@ -72,6 +80,7 @@ def _plain(value: object) -> str:
 WHAT_MAY_DIFFER: dict[str, Callable[[Mapping[str, Any]], object]] = {
     # The first 8 digits, with "+changes" where there were any.
     "commit": lambda part: re.sub(r"^([0-9a-f]{8})[0-9a-f]{32}", r"\1", part["commit"]),
+    "code of one's own": lambda part: part.get("own_code", "none"),
     "torch": lambda part: part["versions"].get("torch", "unknown"),
     "lightning": lambda part: part["versions"].get("lightning", "unknown"),
     "Python": lambda part: part["versions"].get("python", "unknown"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_lab.config.image_sources import DataConfig, FractalsConfig
-from alexnet_lab.config.options import RunConfig, schema_of, without_others
+from alexnet_lab.config.options import RunConfig, plain, schema_of, without_others
+from alexnet_lab.config.own import OPEN, is_own
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.files import read_bytes
 
@@ -27,6 +27,7 @@ DEEPEST = 20  # levels; ours have three
 NOT_PART_OF_A_RESULT = (
     "sweep",
     "logger",
+    "import_from",
     "trainer.progress_bar",
     "trainer.log_every_n_steps",
     "trainer.collective_timeout",
@@ -68,23 +69,25 @@ def migrated(settings: dict[str, Any], version: Any, file: Path) -> dict[str, An
     for number in range(version, VERSION):
         MIGRATIONS[number](made)
     data = made.get("data")
-    if isinstance(data, dict) and data.get("source", "fractals") != "fractals":
+    if isinstance(data, dict) and not is_own(data) and data.get("source", "fractals") != "fractals":
         made["data"] = {key: value for key, value in data.items() if key not in OF_FRACTALS}
     made = without_others(made)
-    for group, options in dataclasses.asdict(schema_of(made)).items():
+    for group, options in plain(schema_of(made)).items():
         if isinstance(options, dict) and isinstance(made.get(group), dict):
             made[group] = {**options, **made[group]}
+        elif group in OPEN:  # which earlier versions did not have
+            made.setdefault(group, {})
     return made
 
 
 def configuration(run: RunConfig) -> dict[str, Any]:
     """The run's configuration as a nested dictionary of plain values."""
-    return dataclasses.asdict(run)
+    return plain(run)
 
 
 def to_yaml(run: RunConfig) -> str:
     """The text of config.yaml."""
-    return f"version: {VERSION}\n{OmegaConf.to_yaml(OmegaConf.structured(run))}"
+    return f"version: {VERSION}\n{OmegaConf.to_yaml(OmegaConf.create(plain(run)))}"
 
 
 def read_configuration(folder: Path) -> dict[str, Any] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import unicodedata
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from alexnet_lab.config.options import schema_of
+from alexnet_lab.config.options import plain, schema_of
+from alexnet_lab.config.own import is_own
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.files import read_json
 from alexnet_lab.runs.config_snapshot import VERSION, migrated
@@ -56,7 +56,7 @@ def read_result(folder: Path) -> dict[str, Any] | None:
             raise ValueError("it is no result")
         _check_values(result)
         _check(result)
-        complete = set(dataclasses.asdict(schema_of(result["config"]).model)) <= result["config"]["model"].keys()
+        complete = set(plain(schema_of(result["config"]))["model"]) <= result["config"]["model"].keys()
         result["config"] = migrated(result["config"], result.get("schema_version"), path)
         _check_consistency(folder, result, complete)
     except (FileNotFoundError, NotADirectoryError):
@@ -137,12 +137,13 @@ def _check_consistency(folder: Path, result: dict[str, Any], complete: bool) -> 
         if seed is not None and seed != result["seed"]:
             raise ValueError(f"its seed is {result['seed']}, and that of {where} {seed!s:.40}")
     trainer = config.get("trainer")
-    if isinstance(trainer, dict) and trainer["max_epochs"] != result["epochs"]:
+    short = bool(config.get("callbacks")) and isinstance(trainer, dict) and 0 < result["epochs"] < trainer["max_epochs"]
+    if isinstance(trainer, dict) and trainer["max_epochs"] != result["epochs"] and not short:  # ended by a callback
         raise ValueError(f"it has {result['epochs']} epochs, and its configuration {trainer['max_epochs']!s:.40}")
     classes = config["data"].get("num_classes") if config["data"]["source"] == "fractals" else None
     if "images" in result:
         classes = result["images"]["classes"]
-    if complete and type(classes) is int:
+    if complete and type(classes) is int and not is_own(config["model"]):  # whose code alone knows how many it has
         expected = _parameters(config, classes)
         if expected != result["parameters"]:
             raise ValueError(f"it has {result['parameters']} parameters, and its configuration {expected}")

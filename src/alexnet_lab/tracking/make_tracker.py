@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import CSVLogger, Logger
 
-from alexnet_lab.config.options import RunConfig
+from alexnet_lab.config.options import OwnLoggerConfig, RunConfig, TrackerConfig
+from alexnet_lab.config.parts import check_arguments, found, make, takes
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.tracking.tracker import Tracker
 
 
@@ -16,6 +18,10 @@ def make_tracker(run: RunConfig, folder: Path, stop: Callable[[str], None]) -> T
 
     stop: what it is to call, with the button's name, from any thread, where a person stops the run on the tracker.
     """
+    if isinstance(run.logger, OwnLoggerConfig):
+        tracker = Tracker()
+        tracker.logger = _own_logger(run.logger, folder)
+        return tracker
     if run.logger.name == "wandb":
         from alexnet_lab.tracking.wandb_tracker import WandbTracker
 
@@ -24,3 +30,27 @@ def make_tracker(run: RunConfig, folder: Path, stop: Callable[[str], None]) -> T
     if run.logger.name == "csv":
         tracker.logger = CSVLogger(folder, name="csv_logger", version="")
     return tracker
+
+
+def check_logger(choice: TrackerConfig) -> None:
+    """Raise UserError where a logger of one's own cannot be found or does not take its arguments. Nothing is made: that
+    may begin a run elsewhere.
+    """
+    if isinstance(choice, OwnLoggerConfig):
+        check_arguments("logger", choice._target_, list(choice.arguments), list(_given(choice, Path())))
+
+
+def _given(choice: OwnLoggerConfig, folder: Path) -> dict[str, str]:
+    own = found("logger", choice._target_)
+    return {"save_dir": str(folder)} if takes(own, "save_dir") and "save_dir" not in choice.arguments else {}
+
+
+def _own_logger(choice: OwnLoggerConfig, folder: Path) -> Logger:
+    """The logger that the configuration names; it writes into the run folder where it takes a folder and is given none.
+
+    Raises UserError where it cannot be made.
+    """
+    made = make("logger", choice, **_given(choice, folder))
+    if not isinstance(made, Logger):
+        raise UserError(f"logger: {choice._target_} gives {type(made).__name__}, not a Logger of Lightning")
+    return made

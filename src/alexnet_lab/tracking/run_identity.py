@@ -63,9 +63,10 @@ def description(run: RunConfig, folder: Path, parameters: int, devices: int) -> 
     """What W&B is told of a run before it starts. Its own variables of the environment go before what is made here,
     and WANDB_PROJECT before a logger.project that was left as it is.
     """
+    assert isinstance(run.logger, LoggerConfig)
     own_project = run.logger.project == LoggerConfig().project or of_an_agent()
     name = variant(run, folder)
-    flat = {key: value for key, value in flatten(configuration(run)).items() if key not in PATHS}
+    flat = {key: value for key, value in flatten(configuration(run)).items() if key not in (*PATHS, "import_from")}
     machine = {f"hardware.{key}": value for key, value in hardware().items()}
     libraries = {f"versions.{key}": value for key, value in versions().items()}
     facts = {"variant": name, "parameters": parameters, "hardware.devices": devices, "commit": commit()}

@@ -12,7 +12,7 @@ from typing import Any
 import lightning
 from lightning.pytorch.callbacks import Callback
 
-from alexnet_lab.config.options import RunConfig
+from alexnet_lab.config.options import LoggerConfig, RunConfig
 from alexnet_lab.core.epochs import epochs_between, steps_per_epoch
 from alexnet_lab.core.errors import EXIT_USER_ERROR, PREEMPTED_EXIT_CODE, Preempted, UserError
 from alexnet_lab.runs.metrics import best_and_final_errors
@@ -40,7 +40,8 @@ class WandbTracker(Tracker):
 
     def __init__(self, run: RunConfig, folder: Path, stop: Callable[[str], None]) -> None:
         super().__init__()
-        self.run, self.folder, self.stop = run, folder, stop
+        assert isinstance(run.logger, LoggerConfig)
+        self.run, self.folder, self.stop, self.log_artifacts = run, folder, stop, run.logger.log_artifacts
         self.callbacks = [_Start(self), PredictionImages(self.images)]
         self._pipe: WandbPipe | None = None
         self._steps_per_epoch = self._steps_per_validation = 1
@@ -53,7 +54,7 @@ class WandbTracker(Tracker):
         self._steps_per_epoch = steps_per_epoch(trainer)
         self._steps_per_validation = self._steps_per_epoch * epochs_between(trainer)
         parameters = sum(parameter.numel() for parameter in module.parameters())
-        if self.run.logger.log_artifacts:
+        if self.log_artifacts:
             self._finish_seconds += 4 * parameters / UPLOAD_RATE
         try:
             start = description(self.run, self.folder, parameters, trainer.world_size)
@@ -95,7 +96,7 @@ class WandbTracker(Tracker):
         code = exit_code(error)
         errors = best_and_final_errors(self.folder)
         self._pipe.send(do="summary", values=errors)
-        if error is None and self.run.logger.log_artifacts:
+        if error is None and self.log_artifacts:
             self._send_weights(errors)
         preempted = code == PREEMPTED_EXIT_CODE
         # W&B has a preempted run of a sweep started again, and an agent's request to end comes from a person or a plan.
@@ -120,7 +121,9 @@ class WandbTracker(Tracker):
         file = self._weights
         try:
             file.parent.mkdir(exist_ok=True)
-            save(load_run(self.folder), file)  # a checkpoint itself is a pickle and names folders of this machine
+            save(
+                load_run(self.folder, trust=True), file
+            )  # a checkpoint itself is a pickle and names folders of this machine
         except (UserError, OSError) as error:
             log.warning("W&B: the weights are left out (%s)", error)
             return

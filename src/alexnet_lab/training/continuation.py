@@ -21,6 +21,7 @@ from alexnet_lab.runs.metrics import best_epoch
 from alexnet_lab.training.checkpoints import Checkpoints
 from alexnet_lab.training.failures import diverged
 from alexnet_lab.training.lightning_compat import set_loops
+from alexnet_lab.training.own_callbacks import check_plain
 from alexnet_lab.training.preemption import Preemption
 from alexnet_lab.training.ranks import Ranks
 from alexnet_lab.training.run_record import RunRecord
@@ -30,6 +31,7 @@ class Continuation(Callback):
     """Saves every `checkpoint_minutes`, every `checkpoint_steps`, at the end of each epoch, and when asked to end.
 
     Comes after the record among the callbacks, so that a checkpoint holds the record of its own step.
+    Where a callback asks for the end (trainer.should_stop), the run ends after the next validation.
     kept: what every checkpoint says besides: the configuration, and what the run keeps of its images.
     Raises Preempted, on every rank at the same step, when the run was asked to end and its position is saved.
     """
@@ -51,6 +53,7 @@ class Continuation(Callback):
         self._saved: tuple[int, int] | None = None  # the position that was saved last
         self._saved_at = time.monotonic()
         self._common_batches = 0  # of validation, that every rank has
+        self._ending = False  # a callback has asked for the end, which comes with the next validation
 
     def state_dict(self) -> dict[str, Any]:
         return {"spent": dict(self.checkpoints.spent)}
@@ -67,6 +70,7 @@ class Continuation(Callback):
     ) -> None:
         self._position = (checkpoint["place"]["epoch"], checkpoint["place"]["batches"])
         self._saved = self._position
+        trainer.should_stop, self._ending = checkpoint.get("ended", (False, False))
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self._saved_at = time.monotonic()
@@ -89,6 +93,7 @@ class Continuation(Callback):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        self._defer_end(trainer)
         self._position = (trainer.current_epoch, batch_idx + 1)
         due = self.every_steps and trainer.global_step % self.every_steps == 0
         late = time.monotonic() - self._saved_at > self.every_seconds  # rank zero's clock decides
@@ -115,6 +120,9 @@ class Continuation(Callback):
             self._stop(trainer)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._defer_end(trainer)
+        if self._ending and validated(trainer):
+            trainer.should_stop = True
         errors = [epoch["val_top1_error"] for epoch in self.record.history]
         if validated(trainer) and best_epoch(errors) == len(errors) - 1:
             self.checkpoints.mark_best()
@@ -132,12 +140,20 @@ class Continuation(Callback):
         if isinstance(exception, RuntimeError):
             self.ranks.missing(exception)  # now: what Lightning does next may wait for a GPU that waits for a rank
 
+    def _defer_end(self, trainer: lightning.Trainer) -> None:
+        """A run ends with a whole epoch and its validation, so that its result is that of its last weights."""
+        self._ending |= trainer.should_stop
+        trainer.should_stop = False
+
     def on_save_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         epoch, batches = self._position
         checkpoint["place"] = {"epoch": epoch, "batches": batches}  # under this key since the first version
+        checkpoint["ended"] = (trainer.should_stop, self._ending)
         checkpoint.update(self.kept)
+        if self._saved is None:  # in this process, the first
+            check_plain(checkpoint)
         set_loops(checkpoint["loops"]["fit_loop"], epoch, batches, checkpoint["global_step"], trainer)
 
     def _save(self, trainer: lightning.Trainer) -> None:

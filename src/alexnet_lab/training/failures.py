@@ -63,9 +63,10 @@ class ChanceLevelDetector:
 
     `after`: how many steps it is given. From then on the mean of the losses seen in the last half of them must lie
     below ln(classes) by half a percent; a network that learns, however slowly, leaves that margin for good.
+    classes: infinity where it is not known what guessing gives.
     """
 
-    def __init__(self, classes: int, after: int) -> None:
+    def __init__(self, classes: float, after: int) -> None:
         self.guessing, self.after = math.log(classes), after
         self.losses: deque[tuple[int, float]] = deque()
 

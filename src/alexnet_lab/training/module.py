@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import lightning
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from alexnet_lab.config.options import OptimizationConfig
+from alexnet_lab.config.options import RecipeConfig
 from alexnet_lab.data.augmentation import Augmentation
 from alexnet_lab.data.extra_augmentations import Mixup
 from alexnet_lab.data.reader import Batch
@@ -22,28 +23,32 @@ from alexnet_lab.training.recipe import apply_group_lr_overrides, for_lightning,
 
 log = logging.getLogger(__name__)
 
+Loss = Callable[[Tensor, Tensor], Tensor]  # of logits (N, classes) and class numbers (N,), or probabilities: a number
+
 
 class Classifier(lightning.LightningModule):
     """A network, the augmentation that feeds it, and the recipe that trains it.
 
     Logs per epoch, over all devices: train_loss, train_top1_error, val_loss, val_top1_error and
     val_top5_error; errors are fractions in [0, 1]. Validation is in float32 in any precision of training, and counts
-    each image exactly once. A mixture's training error counts the label of the image whose batch position it has.
+    each image exactly once; its loss is cross-entropy, whatever that of training. A mixture's training error counts the
+    label of the image whose batch position it has.
     """
 
     def __init__(
         self,
         network: nn.Module,
         augmentation: Augmentation,
-        recipe: OptimizationConfig,
+        recipe: RecipeConfig,
         input_size: int,
         seed: int,
         ranks: Ranks,
         mixup: Mixup | None = None,
+        loss: Loss | None = None,
     ) -> None:
         super().__init__()
         self.network, self.augmentation, self.recipe, self.seed = network, augmentation, recipe, seed
-        self.ranks, self.mixup = ranks, mixup
+        self.ranks, self.mixup, self.loss = ranks, mixup, loss
         self.example_input_array = torch.zeros(1, 3, input_size, input_size)
         self.train_loss, self.train_top1 = MeanMetric(), MeanMetric()
         self.val_loss, self.val_top1, self.val_top5 = MeanMetric(), MeanMetric(), MeanMetric()
@@ -71,10 +76,16 @@ class Classifier(lightning.LightningModule):
         if self.mixup is not None:
             views, targets = self.mixup(views, targets, batch.samples, self.current_epoch)
         logits = self.network(views)
-        loss = F.cross_entropy(logits, targets)
+        loss = self.training_loss(logits, targets)
         self.train_loss.update(loss.detach(), len(batch.labels))
         self.train_top1.update(is_among_first(logits.detach(), batch.labels, 1).float())
         return loss
+
+    def training_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Of class numbers (N,), or of a mixture's probabilities (N, classes)."""
+        if self.loss is not None:
+            return self.loss(logits, targets)
+        return F.cross_entropy(logits, targets)
 
     def on_validation_start(self) -> None:
         # Each rank has its own running statistics of batch normalization; a checkpoint holds rank zero's.
@@ -125,7 +136,7 @@ class Classifier(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         optimizer = make_optimizer(self.network, self.recipe)
         self.steps = int(self.trainer.estimated_stepping_batches)
-        return for_lightning(optimizer, make_schedules(optimizer, self.recipe, self.steps))
+        return for_lightning(optimizer, make_schedules(optimizer, self.recipe, self.steps), self.recipe)
 
 
 def dropout_seed(seed: int, step: int, rank: int) -> int:

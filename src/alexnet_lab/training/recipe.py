@@ -7,13 +7,53 @@ from functools import partial
 from typing import Any
 
 from torch import nn
-from torch.optim import SGD
+from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LinearLR, LRScheduler, MultiStepLR, ReduceLROnPlateau
 
-from alexnet_lab.config.options import OptimizationConfig
+from alexnet_lab.config.options import OptimizationConfig, OwnOptimizerConfig, RecipeConfig
+from alexnet_lab.config.own import TARGET, is_own
+from alexnet_lab.config.parts import found, make, takes
+from alexnet_lab.core.errors import UserError
+
+OF_LIGHTNING = ("interval", "monitor")  # of a schedule of one's own: when it steps, and what a plateau looks at
 
 
-def make_optimizer(network: nn.Module, recipe: OptimizationConfig) -> SGD:
+def make_optimizer(network: nn.Module, recipe: RecipeConfig) -> Optimizer:
+    """The paper's, or the one that the recipe names."""
+    if isinstance(recipe, OwnOptimizerConfig):
+        return _own_optimizer(network, recipe)
+    assert isinstance(recipe, OptimizationConfig)
+    return _paper_optimizer(network, recipe)
+
+
+def _own_optimizer(network: nn.Module, recipe: OwnOptimizerConfig) -> Optimizer:
+    """Weights decay, biases do not, and learn at a rate of their own where the recipe says so.
+
+    Raises UserError where the optimizer does not take these arguments.
+    """
+    weights: dict[str, Any] = {"params": []}
+    biases: dict[str, Any] = {"params": []}
+    for name, parameter in network.named_parameters():
+        (biases if name.endswith("bias") else weights)["params"].append(parameter)
+    given: dict[str, Any] = {}
+    if "lr" in recipe.arguments and recipe.learning_rate is not None:
+        raise UserError("optim.lr: is optim.learning_rate here; say one of the two")
+    if recipe.learning_rate is not None:
+        given["lr"] = recipe.learning_rate
+    if recipe.weight_decay is not None:
+        given["weight_decay"] = recipe.weight_decay
+    if takes(found("optim", recipe._target_), "weight_decay"):
+        biases["weight_decay"] = 0.0
+    groups = [group for group in (weights, biases) if group["params"]]
+    made = make("optim", recipe, groups, **given)
+    if not isinstance(made, Optimizer):
+        raise UserError(f"optim: {recipe._target_} gives {type(made).__name__}, not a torch.optim.Optimizer")
+    if biases["params"]:
+        made.param_groups[-1]["lr"] *= recipe.bias_learning_rate_factor
+    return made
+
+
+def _paper_optimizer(network: nn.Module, recipe: OptimizationConfig) -> SGD:
     """SGD with momentum; weights decay, biases do not and learn at a rate of their own.
 
     PyTorch keeps v = 0.9 v + g and w -= lr v where the paper has v = 0.9 v - lr g and w += v: the same
@@ -40,13 +80,15 @@ def _conv1_is_apart(recipe: OptimizationConfig) -> bool:
     return bool(recipe.conv1_milestones) or recipe.freeze_conv1_at < 1.0
 
 
-def apply_group_lr_overrides(optimizer: SGD, recipe: OptimizationConfig, step: int, steps: int) -> None:
+def apply_group_lr_overrides(optimizer: Optimizer, recipe: RecipeConfig, step: int, steps: int) -> None:
     """Set the rates that do not follow the schedule alone, before optimizer step `step` (from 0) of `steps`.
 
     They are derived from the weights' (the first group's), which the schedule sets, so that nothing has to be
     remembered when a run is continued.
     Source: the notes of the original program's run 145, and the rates that its parameter file ends with.
     """
+    if not isinstance(recipe, OptimizationConfig):
+        return
     divisions = sum(step >= round(fraction * steps) for fraction in recipe.conv1_milestones)
     frozen = recipe.freeze_conv1_at < 1.0 and step >= round(recipe.freeze_conv1_at * steps)
     for group in optimizer.param_groups:
@@ -59,7 +101,7 @@ def apply_group_lr_overrides(optimizer: SGD, recipe: OptimizationConfig, step: i
             group["lr"] = rate
 
 
-def make_schedules(optimizer: SGD, recipe: OptimizationConfig, steps: int) -> list[LRScheduler]:
+def make_schedules(optimizer: Optimizer, recipe: RecipeConfig, steps: int) -> list[LRScheduler]:
     """What sets the learning rate over a run of `steps` optimizer steps; nothing where it stays constant.
 
     All but a plateau's schedule step with the optimizer; that one steps with the epochs.
@@ -68,7 +110,13 @@ def make_schedules(optimizer: SGD, recipe: OptimizationConfig, steps: int) -> li
     if recipe.schedule in ("linear", "cosine"):
         return [LambdaLR(optimizer, partial(share_of_rate, recipe.schedule, warmup_steps, steps))]
     schedules: list[LRScheduler] = []
-    if recipe.schedule == "milestones":
+    if is_own(recipe.schedule):
+        own = {key: value for key, value in recipe.schedule.items() if key not in OF_LIGHTNING}
+        made = make("optim.schedule", own, optimizer)
+        if not isinstance(made, LRScheduler):
+            raise UserError(f"optim.schedule: {own[TARGET]} gives {type(made).__name__}, not a schedule of torch.optim")
+        schedules.append(made)
+    elif recipe.schedule == "milestones":
         schedules.append(
             MultiStepLR(optimizer, [round(fraction * steps) for fraction in recipe.milestones], gamma=factor)
         )
@@ -95,11 +143,29 @@ def share_of_rate(schedule: str, warmup_steps: int, steps: int, step: int) -> fl
     return left if schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left)
 
 
-def for_lightning(optimizer: SGD, schedules: list[LRScheduler]) -> Any:
+def for_lightning(optimizer: Optimizer, schedules: list[LRScheduler], recipe: RecipeConfig) -> Any:
     """The optimizer and its schedules in the form that LightningModule.configure_optimizers returns."""
+    own = recipe.schedule if is_own(recipe.schedule) else {}
     return [optimizer], [
-        {"scheduler": schedule, "interval": "epoch", "monitor": "val_top1_error"}
+        {"scheduler": schedule, "interval": "epoch", "monitor": own.get("monitor", "val_top1_error")}
         if isinstance(schedule, ReduceLROnPlateau)
-        else {"scheduler": schedule, "interval": "step"}
-        for schedule in schedules
+        else {"scheduler": schedule, "interval": own.get("interval", "step") if own and number == 0 else "step"}
+        for number, schedule in enumerate(schedules)
     ]
+
+
+def check_recipe(recipe: RecipeConfig, epochs_between: int) -> None:
+    """Raise UserError where an optimizer or a schedule of one's own cannot be made, or would not be stepped as it is
+    meant. epochs_between: from one validation to the next.
+    """
+    if not is_own(recipe) and not is_own(recipe.schedule):
+        return
+    interval = recipe.schedule.get("interval", "step") if is_own(recipe.schedule) else "step"
+    if interval not in ("step", "epoch"):
+        raise UserError(f"optim.schedule.interval={interval}: must be one of step, epoch")
+    schedules = make_schedules(make_optimizer(nn.Linear(2, 2), recipe), recipe, 1000)
+    if is_own(recipe.schedule) and isinstance(schedules[0], ReduceLROnPlateau) and epochs_between > 1:
+        raise UserError(
+            f"optim.validations={recipe.validations}: ReduceLROnPlateau needs a validation after each epoch; use "
+            "optim.validations=null"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import shlex
 import sys
 import time
@@ -12,7 +13,9 @@ import lightning
 import torch
 from torch import nn
 
-from alexnet_lab.config.options import RunConfig
+from alexnet_lab.config.options import RunConfig, named_parts
+from alexnet_lab.config.own import TARGET, OwnPart
+from alexnet_lab.config.parts import import_from, own_code
 from alexnet_lab.core.errors import PREEMPTED_EXIT_CODE, Preempted, UserError
 from alexnet_lab.core.files import remove_unfinished, write_json, write_text
 from alexnet_lab.core.log_file import ON_SCREEN, to_log_file
@@ -20,7 +23,6 @@ from alexnet_lab.core.memory import keep_freed_memory
 from alexnet_lab.core.paths import as_called
 from alexnet_lab.data.images_at_hand import at_hand, facts
 from alexnet_lab.data.module import ImageData
-from alexnet_lab.networks.build import build_network
 from alexnet_lab.runs.config_snapshot import (
     CONFIG_FILE,
     VERSION,
@@ -41,12 +43,17 @@ from alexnet_lab.training.checkpoints import Checkpoints
 from alexnet_lab.training.continuation import Continuation
 from alexnet_lab.training.failures import ChanceLevelDetector, one_line_failures
 from alexnet_lab.training.module import Classifier
+from alexnet_lab.training.own_callbacks import CallbackRows, ContinuedRows, make_callbacks
+from alexnet_lab.training.own_loss import make_loss
 from alexnet_lab.training.preemption import Preemption
 from alexnet_lab.training.ranks import Ranks
 from alexnet_lab.training.run_record import RunRecord
 from alexnet_lab.training.trainer import make_trainer, quieten
+from alexnet_lab.weights.make_network import make_network
 
 log = logging.getLogger(__name__)
+
+CROSS_ENTROPY = "torch.nn.CrossEntropyLoss"
 
 
 def train(run: RunConfig, folder: Path, overrides: list[str]) -> None:
@@ -58,13 +65,14 @@ def train(run: RunConfig, folder: Path, overrides: list[str]) -> None:
     end (SIGTERM, SIGINT, SIGUSR1), or found no room on the disk, and can be continued.
     """
     started = time.monotonic()
+    import_from(run.import_from)
     preemption = Preemption()
     preemption.listen()
     quieten()
     if (result := result_of_same_run(folder, run, lambda: at_hand(run.data))) is not None:
         error = 100 * result["metrics"]["val_top1_error"]
         log.info("%s is complete: top-1 error %.2f %%", shown(folder), error, extra=ON_SCREEN)
-        _say_what_is_next(folder)
+        _say_what_is_next(folder, run)
         return
     command = shlex.join([*as_called("python src/train.py").split(), *overrides, run_dir(folder)])
     ranks = Ranks(folder, run.trainer.collective_timeout)
@@ -115,14 +123,23 @@ def _train(
     images = facts(data.store)
     if continues:
         refuse_other_images(folder, images_before, images)
-    network = build_network(run.model, data.num_classes)
+    network = make_network(run.model, data.num_classes)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     classifier = Classifier(
-        network, data.augmentation(), run.optim, run.model.input_size, run.seed, ranks, data.mixup()
+        network, data.augmentation(), run.optim, run.model.input_size, run.seed, ranks, data.mixup(), make_loss(run)
     )
-    chance_level = ChanceLevelDetector(data.num_classes, run.trainer.stuck_after or 400 + 4 * data.num_classes)
+    # What guessing gives is known of cross-entropy, with smoothed labels too.
+    guessed = data.num_classes if run.loss.get(TARGET, CROSS_ENTROPY) == CROSS_ENTROPY else math.inf
+    chance_level = ChanceLevelDetector(guessed, run.trainer.stuck_after or 400 + 4 * data.num_classes)
+    own_callbacks, rows = make_callbacks(run.callbacks), CallbackRows(folder)
     record = RunRecord(folder, run.trainer.log_every_n_steps, data.batch_size, started, chance_level)
-    checkpoints.sync_first = record.sync
+    record.own_code = own_code(run.import_from, [target for _, target in named_parts(run)])
+
+    def sync() -> None:
+        record.sync()
+        rows.sync()
+
+    checkpoints.sync_first = sync
     kept = {
         "version": VERSION,
         "configuration": configuration(run),
@@ -138,7 +155,10 @@ def _train(
     record.tell = tracker.row
     if is_rank_zero():
         _say_what_begins(run, folder, data, network)
-    trainer = make_trainer(run.trainer, run.optim.validations, [record, continuation], checkpoints, tracker, ranks)
+    # The continuation last, so that a checkpoint holds what the others make of its own step.
+    callbacks = [record, *own_callbacks, *([ContinuedRows(rows)] if own_callbacks else []), continuation]
+    loggers = [rows] if own_callbacks else []
+    trainer = make_trainer(run.trainer, run.optim.validations, callbacks, checkpoints, tracker, ranks, loggers)
     try:
         trainer.fit(classifier, datamodule=data, ckpt_path=checkpoints.folder if continues else None, weights_only=True)
     finally:
@@ -147,6 +167,9 @@ def _train(
     if trainer.is_global_zero:
         write_json(folder / RESULT_FILE, build_result(run, network, images, record, checkpoints, trainer, overrides))
         last = record.history[-1]
+        if trainer.current_epoch < run.trainer.max_epochs:
+            ended = "a callback ended the run after epoch %d of %d"
+            log.info(ended, trainer.current_epoch, run.trainer.max_epochs, extra=ON_SCREEN)
         show_progress(folder, {"state": "completed", "val_top1_error": last["val_top1_error"]})
         log.info(
             "%d checkpoints took %.2f s of training",
@@ -160,7 +183,7 @@ def _train(
             shown(folder),
             extra=ON_SCREEN,
         )
-        _say_what_is_next(folder)
+        _say_what_is_next(folder, run)
 
 
 def shown(folder: Path) -> Path:
@@ -182,6 +205,9 @@ def _say_what_begins(run: RunConfig, folder: Path, data: ImageData, network: nn.
     log.info("run folder: %s (the configuration and the whole log are in it)", shown(folder), extra=ON_SCREEN)
 
 
-def _say_what_is_next(folder: Path) -> None:
-    command = shlex.join([*as_called("python src/evaluate.py").split(), f"run={shown(folder)}", "views=ten-crop"])
+def _say_what_is_next(folder: Path, run: RunConfig) -> None:
+    trust = ["trust=true"] if isinstance(run.model, OwnPart) or isinstance(run.data, OwnPart) else []
+    command = shlex.join(
+        [*as_called("python src/evaluate.py").split(), f"run={shown(folder)}", "views=ten-crop", *trust]
+    )
     log.info("next: %s", command, extra=ON_SCREEN)

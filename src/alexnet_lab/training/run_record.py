@@ -40,6 +40,7 @@ class RunRecord(Callback):
     ) -> None:
         self.folder, self.every, self.batch_size = folder, every, batch_size
         self.chance_level = chance_level
+        self.own_code = ""  # parts.own_code: what else of somebody's own computes
         self.warnings: list[str] = []
         self.parts: list[dict[str, Any]] = []  # what computed which steps: environment.part from step from_step on
         self.tell: Callable[[dict[str, float]], None] = lambda row: None  # who else hears of each row
@@ -96,7 +97,7 @@ class RunRecord(Callback):
 
     def _begin_part(self, trainer: lightning.Trainer) -> None:
         """Take note of what computes from here on, where it is not what computed before."""
-        now = environment.part(trainer.world_size)
+        now = environment.part(trainer.world_size) | ({"own_code": self.own_code} if self.own_code else {})
         changed = environment.changes(self.parts[-1], now) if self.parts else []
         if not self.parts or changed:
             self.parts.append({"from_step": trainer.global_step, **now})

@@ -15,6 +15,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
 
 from alexnet_lab.config.checks import epochs_between_validations
 from alexnet_lab.config.options import TrainerConfig
@@ -43,10 +44,11 @@ def make_trainer(
     checkpoints: Checkpoints,
     tracker: Tracker,
     ranks: Ranks,
+    loggers: Sequence[Logger] = (),
 ) -> lightning.Trainer:
     """The trainer for one device or several. The tracker's callbacks come after the others.
 
-    validations: about how many a run has; None: one after each epoch.
+    loggers: beside the tracker's. validations: about how many a run has; None: one after each epoch.
     """
     callbacks = [*callbacks, *tracker.callbacks]
     on_screen = choice.progress_bar and sys.stdout.isatty()
@@ -63,7 +65,7 @@ def make_trainer(
         check_val_every_n_epoch=epochs_between_validations(choice.max_epochs, validations),
         deterministic=choice.deterministic,
         callbacks=callbacks,
-        logger=tracker.logger,
+        logger=[*loggers, *([tracker.logger] if isinstance(tracker.logger, Logger) else [])],
         log_every_n_steps=choice.log_every_n_steps,
         default_root_dir=checkpoints.folder.parent,
         num_sanity_val_steps=0,
@@ -171,6 +173,7 @@ def quieten() -> None:
     logging.raiseExceptions = False  # a log that finds no room on the disk is no reason to end a run
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*treespec.*")
+    warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")  # metrics.csv has the first 50 steps
     warnings.filterwarnings("ignore", ".*recommended to use `self.log.*sync_dist=True.*")  # they have been
     warnings.filterwarnings("ignore", ".*was called before the ``update`` method.*")  # in an earlier session
     # Its successor is newer than the oldest PyTorch that is supported.

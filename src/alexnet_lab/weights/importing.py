@@ -13,14 +13,15 @@ from alexnet_lab.weights.torchvision_alexnet import read_state_dict
 from alexnet_lab.weights.trained_network import TrainedNetwork
 
 
-def import_weights(file: Path) -> TrainedNetwork:
+def import_weights(file: Path, trust: bool = False) -> TrainedNetwork:
     """The network in a file: our safetensors, torchvision's state dict (.pth) or Caffe's .caffemodel.
 
-    Raises UserError, in one line, for a file that is none of them, is damaged, or holds another network.
+    trust: whether a network that is not built in may be made. Raises UserError, in one line, for a file that is none of
+    them, is damaged, or holds another network.
     """
     kind = kind_of(file)
     if kind == "safetensors":
-        return load(file)
+        return load(file, trust)
     if kind == "pickled":
         return adopt(read_state_dict(read_pickled(file), file), file)
     return adopt(read_caffemodel(file), file)

@@ -38,8 +38,11 @@ def save(trained: TrainedNetwork, path: Path) -> None:
     write_bytes(path, safetensors.torch.save(tensors, {ENTRY: trained.description()}))
 
 
-def load(path: Path) -> TrainedNetwork:
-    """Read what `save` wrote. Raises UserError for anything else, before memory is taken for it."""
+def load(path: Path, trust: bool = False) -> TrainedNetwork:
+    """Read what `save` wrote. Raises UserError for anything else, before memory is taken for it.
+
+    trust: whether a network that is not built in may be made.
+    """
     check_file(path)
     _check_header(path)
     try:
@@ -65,7 +68,7 @@ def load(path: Path) -> TrainedNetwork:
         or not all(isinstance(name, str) for name in class_names)
     ):
         raise UserError(f"{path}: its class names are not {num_classes} words")
-    model = checked_model(description.get("model"), path)
+    model = checked_model(description.get("model"), path, trust)
     mean = tensors.pop(PIXEL_MEAN, None)
     if mean is not None:
         mean = _checked_mean(mean, path)

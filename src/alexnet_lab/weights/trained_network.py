@@ -14,12 +14,14 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
-from alexnet_lab.config.architectures import ModelConfig
+from alexnet_lab.config.architectures import ModelConfig, OwnNetworkConfig
 from alexnet_lab.config.checks import check
 from alexnet_lab.config.image_sources import FractalsConfig
-from alexnet_lab.config.options import RunConfig, schema_of, without_others
+from alexnet_lab.config.options import RunConfig, schema_of, with_arguments, without_others
+from alexnet_lab.config.own import flat
+from alexnet_lab.config.parts import refuse_strangers
 from alexnet_lab.core.errors import UserError
-from alexnet_lab.networks.build import build_network
+from alexnet_lab.weights.make_network import make_network
 
 LARGEST_IMAGE = 1024  # side in pixels, the upper end of data.image_size
 
@@ -43,7 +45,7 @@ class TrainedNetwork:
         """Everything but the tensors, as JSON."""
         content = {
             "format": 1,
-            "model": dataclasses.asdict(self.model),
+            "model": flat(dataclasses.asdict(self.model)),
             "num_classes": self.num_classes,
             "class_names": self.class_names,
         }
@@ -72,6 +74,9 @@ def assemble(
     for name, tensor in tensors.items():
         whole = expected[name].dtype == torch.int64  # a counter of batch normalization
         own[name] = checked_tensor(tensor, names.get(name, name), file, torch.int64 if whole else torch.float32)
+    if isinstance(model, OwnNetworkConfig):  # what it keeps beside its tensors has to have numbers too
+        with torch.random.fork_rng(devices=[]):
+            network = make_network(model, num_classes)
     network.load_state_dict(own, assign=True)
     return network.eval()
 
@@ -80,7 +85,7 @@ def shapes_alone(model: ModelConfig, num_classes: int, file: Path) -> nn.Module:
     """The network without numbers: no memory is taken, no random number drawn. Raises UserError: beyond all size."""
     try:
         with torch.device("meta"):
-            return build_network(model, num_classes)
+            return make_network(model, num_classes)
     except (RuntimeError, OverflowError, MemoryError):  # more elements than a 64-bit number counts
         raise UserError(f"{file}: describes a network larger than any machine holds") from None
 
@@ -120,17 +125,19 @@ def checked_tensor(tensor: Tensor, name: str, file: Path, dtype: torch.dtype = t
     return copy
 
 
-def checked_model(values: Any, file: Path) -> ModelConfig:
+def checked_model(values: Any, file: Path, trust: bool = False) -> ModelConfig:
     """The model group of a configuration from a file's plain values.
 
+    trust: whether a network that is not built in may be made.
     Raises UserError for unknown keys, wrong types, values out of range and combinations that cannot work.
     """
     if not isinstance(values, dict):
         raise UserError(f"{file}: says nothing about the network that its weights belong to")
     if "${" in repr(values):  # OmegaConf would look such a value up, in the environment for instance
         raise UserError(f"{file}: its model configuration refers to something outside the file")
+    refuse_strangers({"model": values}, ("model",), file, trust)
     try:
-        settings = without_others({"model": values})
+        settings = with_arguments(without_others({"model": values}))
         merged = OmegaConf.merge(OmegaConf.structured(schema_of(settings).model), settings["model"])
         model = OmegaConf.to_object(merged)
     except (OmegaConfBaseException, ValueError, TypeError) as error:
