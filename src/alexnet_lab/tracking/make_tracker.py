@@ -14,10 +14,12 @@ from alexnet_lab.tracking.tracker import Tracker
 
 
 def make_tracker(run: RunConfig, folder: Path, stop: Callable[[str], None]) -> Tracker:
-    """The tracker that run.logger names, for the run in `folder`.
+    """The tracker that run.logger names, for the run in `folder`; nobody is told of a fast_dev_run, as in Lightning.
 
     stop: what it is to call, with the button's name, from any thread, where a person stops the run on the tracker.
     """
+    if run.trainer.fast_dev_run:
+        return Tracker()
     if isinstance(run.logger, OwnLoggerConfig):
         tracker = Tracker()
         tracker.logger = _own_logger(run.logger, folder)
