@@ -206,7 +206,6 @@ INSTEAD = {
     "cpu": "say trainer=cpu",
     "debug": "say debug=default, or debug=fdr for a single batch",
     "profile": "say debug=profiler, or trainer.profiler=simple",
-    "hydra": "python src/train.py --info all lists Hydra's own keys",
     # of lightning.Trainer
     "trainer.logger": "say logger=NAME",
     "trainer.callbacks": "say callbacks=NAME",

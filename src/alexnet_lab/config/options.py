@@ -291,7 +291,7 @@ class TrainerConfig:
             raise UserError("trainer.sync_batchnorm=true: PyTorch has it for GPUs alone; drop it")
 
     def limits(self) -> list[str]:
-        """The settings that let a run see a part of the data alone, as key=value; max_steps where it ends a run early."""
+        """The settings that let a run see a part of the data alone, as key=value; max_steps if it ends early."""
         keys = ("fast_dev_run", "overfit_batches", "limit_train_batches", "limit_val_batches", "max_steps")
         found = [f"trainer.{key}={value}" for key in keys if (value := getattr(self, key))]
         return found[:1] if self.fast_dev_run else found
