@@ -52,7 +52,6 @@ WRONG = {
     "hydra.callbacks.preflight=null": "is not available here",
     "-m seed=range(0,1000000000)": "a sweep has from 1 to 10000",
     "--resume": "unrecognized arguments",
-    "logger=[csv,wandb]": "logger: takes one option",
     "logger=[]": "logger: takes one option",
     "-m model=[mini,alexnet] seed=0": "model: takes one option",
     "hydra.job.chdir=true": "from where the program is started",

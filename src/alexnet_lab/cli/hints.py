@@ -172,7 +172,7 @@ INSTEAD = {
     "wandb": "say logger=wandb, or logger=none for no tracker; docs/wandb.md has its options",
     "use_wandb": "say logger=wandb, or logger=none for no tracker",
     "tensorboard": "say logger=tensorboard",
-    "mlflow": "say logger=mlflow",
+    "mlflow": "say logger=own logger._target_=lightning.pytorch.loggers.MLFlowLogger",
     "entity": "is that of your account; WANDB_ENTITY=NAME in the environment says another",
     "tags": "runs are found by sweep=NAME and by every option; WANDB_TAGS=A,B in the environment tags them",
     "notes": "WANDB_NOTES=TEXT in the environment goes to W&B",

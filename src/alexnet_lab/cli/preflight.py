@@ -130,7 +130,12 @@ def check_job(config: DictConfig, folder: Path = RUNS) -> RunConfig:
     cannot be resolved.
     """
     for group in GROUPS:
-        if not isinstance(config.hydra.runtime.choices.get(group), str):  # as after logger=[csv,wandb]
+        several = group == "logger" and any(
+            config.logger.get(f"with_{name}") for name in ("csv", "tensorboard", "wandb")
+        )
+        if (
+            not isinstance(config.hydra.runtime.choices.get(group), str) and not several
+        ):  # as after model=[mini,alexnet]
             raise UserError(f"{group}: takes one option; python src/train.py --help lists them")
     own = copy.deepcopy(config)
     with open_dict(own):

@@ -301,7 +301,7 @@ class TrainerConfig:
 class TrackerConfig:
     """What every tracker has."""
 
-    name: str = option("wandb", "the tracker", choices=("none", "csv", "wandb"))
+    name: str = option("wandb", "the tracker", choices=("none", "csv", "tensorboard", "wandb"))
 
 
 @dataclass
@@ -310,6 +310,14 @@ class LoggerConfig(TrackerConfig):
 
     project: str = option("alexnet-lab", "project of the tracker (wandb)")
     log_artifacts: bool = option(True, "keep the best epoch's weights as an artifact (wandb)")
+    with_csv: bool = option(False, "Lightning's CSVLogger is told, perhaps beside others, as after logger=[wandb,csv]")
+    with_tensorboard: bool = option(False, "TensorBoard is told, perhaps beside others")
+    with_wandb: bool = option(False, "W&B is told, perhaps beside others")
+
+    def names(self) -> list[str]:
+        """Of all that are told: that of `name`, and those beside it where it is one that can be beside others."""
+        told = [name for name in ("csv", "tensorboard", "wandb") if getattr(self, f"with_{name}")]
+        return told if self.name in told else [self.name]
 
 
 @dataclass

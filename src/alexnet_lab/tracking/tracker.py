@@ -7,16 +7,16 @@ from lightning.pytorch.loggers import Logger
 
 
 class Tracker:
-    """What a run has to do with its tracker: a logger and callbacks for the trainer, rows, and the end.
+    """What a run has to do with its tracker: loggers and callbacks for the trainer, rows, and the end.
 
     This one tells nobody.
     """
 
-    logger: Logger | bool = False
+    loggers: list[Logger]
     callbacks: list[Callback]
 
     def __init__(self) -> None:
-        self.callbacks = []
+        self.loggers, self.callbacks = [], []
 
     def row(self, values: dict[str, float]) -> None:
         """A row of metrics.csv, on rank zero alone."""
