@@ -5,8 +5,10 @@ fresh interpreter: Hydra's own run them one after the other inside one process, 
 trackers and environment leak into the next.
 """
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -15,7 +17,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 
 @dataclass
@@ -70,14 +72,13 @@ class CheckedSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from alexnet_lab.cli.composition import composition
-        from alexnet_lab.sweeps.launched import FreshInterpreter
 
         self.config: DictConfig = config
         self.hydra_context: HydraContext = hydra_context
         self.composed_from = composition(config.hydra)
-        self.launcher: Any = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=FreshInterpreter(self.composed_from), config=config
-        )
+        self.local: LocalLauncher | None = None
+        if config.hydra.launcher._target_ == LocalLauncherConfig._target_:
+            self.local = LocalLauncher(config.hydra.launcher.jobs, config.hydra.launcher.sweep_retries)
 
     def sweep(self, arguments: list[str]) -> Any:
         from alexnet_lab.claims.experiment import file_of, load_experiment
@@ -85,8 +86,8 @@ class CheckedSweeper(Sweeper):
         from alexnet_lab.core.errors import UserError
         from alexnet_lab.sweeps.planning import check_size
 
-        if isinstance(self.launcher, LocalLauncher):
-            self.launcher.check()
+        if self.local is not None:
+            self.local.check()
         overrides = hydra_compat.parsed(arguments, self.hydra_context.config_loader)
         if self.n_trials is not None:
             if self.experiment is not None:
@@ -122,12 +123,30 @@ class CheckedSweeper(Sweeper):
         from alexnet_lab.tracking.sync import say_what_waits
 
         try:
-            if isinstance(self.launcher, LocalLauncher):
-                self.launcher.run(plan.jobs, self.composed_from, results)
+            if self.local is not None:
+                self.local.run(plan.jobs, self.composed_from, results)
             else:
-                launch(self.launcher, plan.jobs, str(self.config.hydra.runtime.choices["hydra/launcher"]))
+                launch(self._launcher_of_others(plan.folder), plan.jobs, self._launchers_name())
         finally:
             say_what_waits(plan.folder)
+
+    def _launchers_name(self) -> str:
+        return str(self.config.hydra.runtime.choices["hydra/launcher"])
+
+    def _launcher_of_others(self, folder: Path) -> Any:
+        """What hydra/launcher names; its own files go into the sweep's folder."""
+        from alexnet_lab.core.errors import UserError
+        from alexnet_lab.sweeps.launched import FreshInterpreter
+
+        config = copy.deepcopy(self.config)
+        with read_write(config), open_dict(config):
+            config.hydra.sweep.dir = str(folder.absolute())
+        try:
+            return Plugins.instance().instantiate_launcher(
+                hydra_context=self.hydra_context, task_function=FreshInterpreter(self.composed_from), config=config
+            )
+        except ImportError as error:
+            raise UserError(f"hydra/launcher={self._launchers_name()}: cannot be loaded ({error})") from None
 
     def _search(self, overrides: Sequence[Any]) -> list[JobReturn]:
         from alexnet_lab.core import hydra_compat
@@ -139,13 +158,19 @@ class CheckedSweeper(Sweeper):
         params = OmegaConf.to_container(self.search_options.pop("params")) or {}
         assert isinstance(params, dict)
         given = {override.key_or_group: override for override in overrides if override.is_sweep_override()}
+        fixed = {
+            override.key_or_group: override.input_line for override in overrides if override.key_or_group not in given
+        }
         loader = self.hydra_context.config_loader
-        space = {str(key): hydra_compat.parsed([f"{key}={value}"], loader)[0] for key, value in params.items()} | given
-        fixed = [override.input_line for override in overrides if override.key_or_group not in space]
+        space = {
+            str(key): hydra_compat.parsed([f"{key}={value}"], loader)[0]
+            for key, value in params.items()
+            if key not in fixed  # the command line comes before the file
+        } | given
         options = self.search_options
         search = Search(
             space,
-            fixed,
+            list(fixed.values()),
             self.n_trials or 0,
             options["metric"],
             options["direction"],
@@ -160,16 +185,17 @@ class CheckedSweeper(Sweeper):
         folder = RUNS / str(sweep)
 
         def run(trials: dict[str, list[str]]) -> dict[str, dict[str, Any]]:
-            plan = self._plan([fixed], trials, str(sweep))
+            plan = self._plan([list(fixed.values())], trials, str(sweep))
             try:
                 self._run(plan)
             except UserError:  # some failed, as with a learning rate too large: the search goes on without them
-                if not any(job.result is not None or job.folder.exists() for job in plan.jobs):
-                    raise
+                begun = any(job.folder.exists() for job in plan.jobs)
+                if not begun or all(job.result is not None for job in plan.jobs):
+                    raise  # it is not that
             return {name: job.result for name, job in zip(trials, plan.jobs, strict=True) if job.result is not None}
 
         if known := known_trials(folder, search):
-            self._plan([fixed], known, str(sweep))  # refuses folders of runs that were made otherwise
+            self._plan([list(fixed.values())], known, str(sweep))  # refuses folders of runs that were made otherwise
         print(run_search(search, folder, run))
         return []
 

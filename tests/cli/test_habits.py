@@ -89,3 +89,15 @@ def test_a_run_ends_well(lines: list[str], tmp_path: Path, store_root: Path) -> 
         if answer.returncode or len(list(place.rglob("result.json"))) != jobs:
             wrong[line] = (answer.returncode, answer.stderr[-600:], answer.stdout[-600:])
     assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [("model=alexnet_", "model=alexnet_caffe"), ("optim.learn", "optim.learning_rate="), ("debug=f", "debug=fdr")],
+)
+def test_a_shell_completes_groups_options_and_keys(typed: str, completed: str, tmp_path: Path) -> None:
+    environment = one_thread() | {"COMP_LINE": f"python src/train.py {typed}"}
+    command = [sys.executable, str(SOURCE / "train.py"), "-sc", "query=bash"]
+    answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    assert completed in answer.stdout.split()

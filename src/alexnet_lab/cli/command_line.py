@@ -35,7 +35,8 @@ LONGEST_KEY = 200
 DEEPEST_WORD = 20  # brackets within brackets
 LONGEST_LINE = 600  # characters of an error
 NO_MEMORY = ("failed to map segment", "annot allocate memory", "can't allocate memory", "can't start new thread")
-CAN_BE_LEFT_OUT = ("callbacks", "augmentation", "experiment", "hparams_search", "debug")  # ~KEY of all or a part
+RECIPE_GROUPS = ("experiment", "hparams_search", "debug")  # of files that set several options at once
+CAN_BE_LEFT_OUT = ("callbacks", "augmentation", *RECIPE_GROUPS)  # ~KEY of all or a part
 HYDRA_KEYS = (
     "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.launcher.jobs", "hydra.launcher.sweep_retries",
     "hydra.sweeper.experiment", "hydra.sweeper.n_trials", "hydra.sweeper.metric", "hydra.sweeper.direction",
@@ -195,7 +196,7 @@ def known_claims() -> list[str]:
 
 def nearest_key(key: str) -> str | None:
     """The known key most like a mistyped one, or None where nothing is near."""
-    keys = [*known_keys(), *HYDRA_KEYS]
+    keys = [*known_keys(), *RECIPE_GROUPS, *HYDRA_KEYS]
     last = {known.rsplit(".", 1)[-1]: known for known in keys}
     if key in keys:
         return key

@@ -214,12 +214,14 @@ def check_devices(choice: TrainerConfig) -> None:
             "or start the run with torchrun"
         )
     gpus = 0
-    if choice.accelerator == "gpu" or (choice.accelerator == "auto" and choice.devices > 1):
+    if choice.accelerator == "gpu" or (choice.accelerator == "auto" and (choice.devices > 1 or choice.sync_batchnorm)):
         import torch  # here, because it takes seconds to load and only this question needs it
 
         gpus = torch.cuda.device_count()
     if (choice.accelerator == "gpu" or gpus) and gpus < choice.devices:
         raise UserError(f"{choice.devices} devices: this machine has {gpus} GPUs; choose the cpu, or fewer devices")
+    if choice.sync_batchnorm and not gpus:
+        raise UserError("trainer.sync_batchnorm=true: PyTorch has it for GPUs alone; drop it")
     most = max(FEWEST_CPU_PROCESSES, CPU_PROCESSES_A_CORE * usable_cores())
     if not gpus and choice.devices > most:
         raise UserError(

@@ -280,15 +280,15 @@ class TrainerConfig:
         if self.overfit_batches and (self.limit_train_batches or self.limit_val_batches):
             raise UserError("trainer.overfit_batches: limits training and validation by itself; drop the other limit")
         if self.check_val_every_n_epoch and self.max_epochs % self.check_val_every_n_epoch:
-            nearest = max(n for n in range(1, self.check_val_every_n_epoch) if self.max_epochs % n == 0)
+            nearest = max(
+                n for n in range(1, min(self.check_val_every_n_epoch, self.max_epochs + 1)) if self.max_epochs % n == 0
+            )
             raise UserError(
                 f"trainer.check_val_every_n_epoch={self.check_val_every_n_epoch}: leaves the last of "
                 f"{self.max_epochs} epochs without validation; {nearest} divides them"
             )
         if self.benchmark and self.deterministic:
             raise UserError("trainer.benchmark=true: chooses algorithms by their speed; drop trainer.deterministic")
-        if self.sync_batchnorm and self.accelerator == "cpu":
-            raise UserError("trainer.sync_batchnorm=true: PyTorch has it for GPUs alone; drop it")
 
     def limits(self) -> list[str]:
         """The settings that let a run see a part of the data alone, as key=value; max_steps if it ends early."""

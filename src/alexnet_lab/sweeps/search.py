@@ -60,8 +60,10 @@ class Search:
                 "hydra.sweeper.params: names nothing to search over; say KEY=interval(0.001,0.1), KEY=choice(a,b) or "
                 "KEY=range(1,9) on the command line or in hparams_search"
             )
-        if "seed" in self.space:
-            raise UserError("seed: says nothing of an option; search over others, and run the best with several seeds")
+        if odd := {"seed", "sweep"} & self.space.keys():
+            raise UserError(
+                f"{min(odd)}: says nothing of an option; search over others, and run the best with several seeds"
+            )
         _optuna()
         for key, override in self.space.items():
             _distribution(key, override)
