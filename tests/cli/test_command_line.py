@@ -156,6 +156,9 @@ def test_the_request_of_reproduce_is_checked(program, tmp_path: Path) -> None:
         "sweep='x'": "plain folder name",
         "loud": "cannot be read",
         "model.lnr=true": "did you mean model.lrn?",
+        "trainer.fast_dev_run=true": "a table is made of whole runs",
+        "trainer.max_steps=9": "a table is made of whole runs",
+        "hydra.launcher.jobs=0": "must be at least 1",
     }.items():
         answer = program("reproduce.py", *arguments.split())
         assert answer.returncode == 2

@@ -42,6 +42,7 @@ PART = {
 SHOWN = ("partial", "hardware.", "versions.", "commit", "status", "parts", "config.model.name", "config.data.source")
 CONTROL = ("Cc", "Cs", "Zl", "Zp")  # line and control characters, broken surrogates
 LARGEST_NUMBER = 2**63
+LIMITS = ("fast_dev_run", "overfit_batches", "limit_train_batches", "limit_val_batches")  # after which it is partial
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
@@ -158,6 +159,11 @@ def _check_consistency(folder: Path, result: dict[str, Any], complete: bool) -> 
         and not result.get("partial")
     ):  # ended by a callback
         raise ValueError(f"it has {result['epochs']} epochs, and its configuration {trainer['max_epochs']!s:.40}")
+    limits = [key for key in LIMITS if isinstance(trainer, dict) and trainer.get(key)]
+    if limits and not result.get("partial"):
+        raise ValueError(
+            f"trainer.{limits[0]} of its configuration leaves a part of the data, and it says nothing of that"
+        )
     classes = config["data"].get("num_classes") if config["data"]["source"] == "fractals" else None
     if "images" in result:
         classes = result["images"]["classes"]
