@@ -24,7 +24,13 @@ def option(
     aliases: other names of values, and what they are called here. instead: values that other programs take, and what
     helps whoever has given one.
     """
-    metadata = {"meaning": meaning, "unit": unit, "minimum": minimum, "maximum": maximum, "choices": choices}
+    metadata: dict[str, Any] = {
+        "meaning": meaning,
+        "unit": unit,
+        "minimum": minimum,
+        "maximum": maximum,
+        "choices": choices,
+    }
     metadata |= {"aliases": aliases or {}, "instead": instead or {}}
     if isinstance(default, (list, dict)):
         return field(default_factory=lambda: copy(default), metadata=metadata)
