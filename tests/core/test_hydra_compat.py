@@ -44,6 +44,6 @@ def test_what_was_stored_is_found() -> None:
 
 
 def test_the_values_of_a_sweep_are_texts_for_other_overrides() -> None:
-    for text, values in {"1,2": ["1", "2"], "choice(a,'b c')": ["a", "'b c'"], "range(2,6,2)": ["2", "4"]}.items():
+    for text, values in {"1,2": ["1", "2"], "choice(a,'b c')": ["a", "b\\ c"], "range(2,6,2)": ["2", "4"]}.items():
         [override] = hydra_compat.parsed([f"seed={text}"])
         assert hydra_compat.sweep_values(override) == values
