@@ -30,7 +30,7 @@ from torchvision.io import ImageReadMode, decode_image, read_file
 
 from alexnet_lab.core.parallel import usable_cores
 from alexnet_lab.data.image_source import ImageSource
-from alexnet_lab.data.layouts.tree import TreeLayout
+from alexnet_lab.data.layouts.tree import train_val_tree
 from alexnet_lab.data.prepare import prepare_store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -70,7 +70,7 @@ def make_figures(root: Path, width: int, height: int, quality: int, count: int) 
 def seconds_to_prepare(root: Path) -> float:
     with tempfile.TemporaryDirectory(dir=root.parent) as stores, contextlib.redirect_stderr(io.StringIO()):
         begin = time.perf_counter()
-        prepare_store(Path(stores), ImageSource(lambda: TreeLayout(root), root, 256))
+        prepare_store(Path(stores), ImageSource(lambda: train_val_tree(root), root, 256))
         return time.perf_counter() - begin
 
 

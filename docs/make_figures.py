@@ -15,7 +15,7 @@ CLASSES, EXAMPLES, ZOOM, GAP = 10, 10, 1, 3
 
 
 def main() -> None:
-    """A row a class, the first training images of each, on a light ground."""
+    """One row per class, the first training images of each, on a light ground."""
     settings = FractalSettings()
     images, labels = render_split(settings, "train", 0, settings.num_classes * EXAMPLES)
     side = settings.image_size * ZOOM

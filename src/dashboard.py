@@ -18,12 +18,12 @@ KEYS = {"sweep": None, "experiment": "", "project": "alexnet-lab", "entity": "",
 
 
 def main() -> None:
-    asked = read_arguments(sys.argv[1:], KEYS)
-    choice("terminal", asked["terminal"], ("true", "false"))
-    folder = RUNS / asked["sweep"]
-    if asked["terminal"] == "true":
+    arguments = read_arguments(sys.argv[1:], KEYS)
+    choice("terminal", arguments["terminal"], ("true", "false"))
+    folder = RUNS / arguments["sweep"]
+    if arguments["terminal"] == "true":
         sys.exit(watch(folder))
-    for name, address in save_dashboard(folder, asked["experiment"], asked["project"], asked["entity"]):
+    for name, address in save_dashboard(folder, arguments["experiment"], arguments["project"], arguments["entity"]):
         print(f"{name}: {address}", flush=True)
 
 

@@ -13,8 +13,8 @@ from alexnet_lab.weights.whole_file import check_writable
 
 
 def convert() -> None:
-    asked = read_arguments(sys.argv[1:], {"file": None, "out": None})
-    file, out = path(asked["file"]), path(asked["out"])
+    arguments = read_arguments(sys.argv[1:], {"file": None, "out": None})
+    file, out = path(arguments["file"]), path(arguments["out"])
     check_writable(out)
     kind_of(file)  # refuses what is no file of weights
 

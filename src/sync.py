@@ -13,9 +13,9 @@ from alexnet_lab.tracking.sync import sync
 def main() -> None:
     folder = path(read_arguments(sys.argv[1:], {"folder": "runs"})["folder"])
     number = 0
-    for run, outcome in sync(folder):
+    for run, state in sync(folder):
         number += 1
-        print(f"{run}: {outcome}", flush=True)
+        print(f"{run}: {state}", flush=True)
     print(f"all {number} runs are uploaded" if number else f"{folder}: nothing waits to be uploaded")
 
 

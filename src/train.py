@@ -12,9 +12,9 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from alexnet_lab.cli import command_line, own_parts
+from alexnet_lab.cli import command_line, preflight
 from alexnet_lab.cli.composition import composition
-from alexnet_lab.config import checks, schema
+from alexnet_lab.config import schema
 from alexnet_lab.core import signals
 from alexnet_lab.runs import paths
 
@@ -26,8 +26,7 @@ paths.register_resolver()
 def main(settings: DictConfig) -> None:
     with command_line.one_line_errors():
         job = HydraConfig.get()
-        run = checks.typed(settings, job.runtime.choices)
-        own_parts.add_folders(run, job)
+        run = preflight.checked_run(settings, job)
 
         from alexnet_lab.training.run import train  # here, because torch takes seconds to load
 

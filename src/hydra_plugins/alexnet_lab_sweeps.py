@@ -21,8 +21,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 
 @dataclass
-class CheckedSweeperConfig:
-    _target_: str = "hydra_plugins.alexnet_lab_sweeps.CheckedSweeper"
+class ValidatingSweeperConfig:
+    _target_: str = "hydra_plugins.alexnet_lab_sweeps.ValidatingSweeper"
     # An experiment of experiments/, or the path of another's file, whose variants multiply what the command line sweeps
     # over.
     experiment: str | None = None
@@ -40,7 +40,7 @@ class CheckedSweeperConfig:
 
 
 @dataclass
-class OptunaSweeperConfig(CheckedSweeperConfig):
+class OptunaSweeperConfig(ValidatingSweeperConfig):
     n_trials: int | None = 20
 
 
@@ -54,14 +54,14 @@ class LocalLauncherConfig:
 
 
 STORE = ConfigStore.instance()
-STORE.store(group="hydra/sweeper", name="checked", node=CheckedSweeperConfig, provider="alexnet_lab")
+STORE.store(group="hydra/sweeper", name="checked", node=ValidatingSweeperConfig, provider="alexnet_lab")
 # Hydra's own makes the same product, for jobs that are not planned.
-STORE.store(group="hydra/sweeper", name="basic", node=CheckedSweeperConfig, provider="alexnet_lab")
+STORE.store(group="hydra/sweeper", name="basic", node=ValidatingSweeperConfig, provider="alexnet_lab")
 STORE.store(group="hydra/sweeper", name="optuna", node=OptunaSweeperConfig, provider="alexnet_lab")
 STORE.store(group="hydra/launcher", name="local", node=LocalLauncherConfig, provider="alexnet_lab")
 
 
-class CheckedSweeper(Sweeper):
+class ValidatingSweeper(Sweeper):
     """The cartesian product of the command line's commas, times an experiment's variants; or a search by Optuna.
 
     Each job gets its folder, runs/<sweep>/<name>, the same for the same command.
@@ -224,7 +224,9 @@ class LocalLauncher(Launcher):
         Scheduler(jobs, self.jobs, self.sweep_retries, results).run()
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        raise NotImplementedError("jobs are planned by the checked sweeper, the only one that this launcher goes with")
+        raise NotImplementedError(
+            "jobs are planned by the validating sweeper, the only one that this launcher goes with"
+        )
 
 
 def table_of(experiment: Any, plan: Any) -> Any:

@@ -50,7 +50,7 @@ PARAMETERS = {
     "alexnet_caffe": 60_965_224,
     "alexnet_torchvision": 61_100_840,
     "alexnet_keras": 62_378_344,
-    "mini": 2_483_528,
+    "mini": 2_286_920,
     "mini_fashion": 2_483_528,
     "lenet5": 146_156,
     "cifar10_net": 1_104_328,

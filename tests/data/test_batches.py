@@ -27,7 +27,7 @@ from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.augmentation import Augmentation
 from alexnet_lab.data.batches import EvaluationBatches, TrainBatches
 from alexnet_lab.data.buffers import Buffers
-from alexnet_lab.data.placement import place
+from alexnet_lab.data.placement import placed
 from alexnet_lab.data.randomness import normal, uniform
 from alexnet_lab.data.reader import Batch, ImageReader
 from alexnet_lab.data.variation import Variation
@@ -94,9 +94,9 @@ def test_batches_are_the_same_bits_for_any_number_of_workers(workers: int) -> No
 def test_what_the_network_sees_depends_neither_on_the_batch_nor_on_where_images_lie() -> None:
     """Crops out of a memory map, alone, and out of a store in the device's memory."""
     varied = augmentation()
-    placed = place(IMAGES, "device", torch.device("cpu"))
-    assert isinstance(placed, torch.Tensor)
-    for batch, resident in zip(train_batches(), train_batches(placed), strict=True):
+    resident_images = placed(IMAGES, "device", torch.device("cpu"))
+    assert isinstance(resident_images, torch.Tensor)
+    for batch, resident in zip(train_batches(), train_batches(resident_images), strict=True):
         assert batch.images.shape == (16, CROP, CROP, 3)
         assert all(torch.equal(one, other) for one, other in zip(batch, resident, strict=True))
         assert resident.images.is_contiguous()

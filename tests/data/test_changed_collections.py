@@ -17,7 +17,7 @@ from PIL import Image
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.data import contents
 from alexnet_lab.data.array_source import ArraySource
-from alexnet_lab.data.block import Block
+from alexnet_lab.data.chunk import Chunk
 from alexnet_lab.data.cifar10 import Cifar10Source
 from alexnet_lab.data.fashion_mnist import FashionMnistSource
 from alexnet_lab.data.image_source import ImageSource
@@ -251,8 +251,8 @@ def test_files_of_arrays(tmp_path: Path, made: Callable[[Path], ArraySource], on
 def test_a_collection_that_changes_while_it_is_prepared(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stores, append, begun = root.with_name("stores"), StoreWriter.append, []
 
-    def append_and_move(writer: StoreWriter, split: str, block: Block) -> None:
-        append(writer, split, block)
+    def append_and_move(writer: StoreWriter, split: str, chunk: Chunk) -> None:
+        append(writer, split, chunk)
         if not begun:
             begun.append(swap(root / "train/cat/0.bmp", root / "train/fox/0.bmp"))
 

@@ -14,11 +14,11 @@ import made_collections
 import pytest
 
 from alexnet_lab.core.errors import UserError
-from alexnet_lab.data import places
-from alexnet_lab.data.block import Block
+from alexnet_lab.data import image_location
+from alexnet_lab.data.chunk import Chunk
 from alexnet_lab.data.decode_job import Job
 from alexnet_lab.data.decode_pool import DecodePool
-from alexnet_lab.data.places import FilePlace
+from alexnet_lab.data.image_location import FileLocation
 
 SIDE = 16
 
@@ -32,20 +32,20 @@ def files(tmp_path: Path) -> list[Path]:
     return [tmp_path / f"{index}.jpg" for index in range(4)]
 
 
-def decode(files: list[Path], seconds: float, blocks: int = 1) -> list[Block]:
+def decode(files: list[Path], seconds: float, chunks: int = 1) -> list[Chunk]:
     def job(number: int) -> Job:
-        names, places = [file.name for file in files], [FilePlace(str(file)) for file in files]
-        return Job(names, places, list(range(len(files))), SIDE, "pixels", seconds)
+        names, locations = [file.name for file in files], [FileLocation(str(file)) for file in files]
+        return Job(names, locations, list(range(len(files))), SIDE, "pixels", seconds)
 
     with DecodePool(len(files) * SIDE * SIDE * 3, processes=2) as pool:
-        return list(pool.blocks(blocks, job))
+        return list(pool.chunks(chunks, job))
 
 
 def test_an_image_that_takes_too_long_is_rejected(files: list[Path]) -> None:
-    for block in decode(files, seconds=2, blocks=3):
-        assert block.labels.tolist() == [0, 1, 3]
-        assert [(one.path, one.reason) for one in block.rejected] == [("2.jpg", "takes more than 2 s to decode")]
-        assert (block.taken, len(block.content)) == (4, 3 * SIDE * SIDE * 3)
+    for chunk in decode(files, seconds=2, chunks=3):
+        assert chunk.labels.tolist() == [0, 1, 3]
+        assert [(one.path, one.reason) for one in chunk.rejected] == [("2.jpg", "takes more than 2 s to decode")]
+        assert (chunk.taken, len(chunk.content)) == (4, 3 * SIDE * SIDE * 3)
 
 
 def decoders() -> list[int]:
@@ -82,10 +82,10 @@ ON_LINUX = pytest.mark.skipif(not Path("/proc/self/wchan").is_file(), reason="fi
 @ON_LINUX
 def test_an_image_that_crashes_the_decoder_twice_is_rejected(files: list[Path]) -> None:
     killer = kill_in_turn([signal.SIGSEGV, signal.SIGSEGV])
-    [block] = decode(files, seconds=60)
+    [chunk] = decode(files, seconds=60)
     killer.join()
-    assert [(one.path, one.reason) for one in block.rejected] == [("2.jpg", "its decoder crashed (SIGSEGV)")]
-    assert block.labels.tolist() == [0, 1, 3]
+    assert [(one.path, one.reason) for one in chunk.rejected] == [("2.jpg", "its decoder crashed (SIGSEGV)")]
+    assert chunk.labels.tolist() == [0, 1, 3]
 
 
 @ON_LINUX
@@ -95,10 +95,10 @@ def test_a_decoder_killed_by_accident_costs_no_image(files: list[Path]) -> None:
         files[2].write_bytes(made_collections.image(2))
 
     killer = kill_in_turn([signal.SIGKILL], then=mend)
-    [block] = decode(files, seconds=60)
+    [chunk] = decode(files, seconds=60)
     killer.join()
-    assert block.labels.tolist() == [0, 1, 2, 3]
-    assert block.rejected == ()
+    assert chunk.labels.tolist() == [0, 1, 2, 3]
+    assert chunk.rejected == ()
 
 
 def test_decoders_that_die_as_they_start_are_not_started_for_ever(
@@ -120,5 +120,5 @@ class Piecemeal(io.FileIO):
 
 def test_a_file_that_comes_in_pieces_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_bytes(bytes(range(100)))
-    monkeypatch.setattr(places, "FileIO", Piecemeal)
-    assert FilePlace(str(tmp_path / "file")).read() == bytes(range(100))
+    monkeypatch.setattr(image_location, "FileIO", Piecemeal)
+    assert FileLocation(str(tmp_path / "file")).read() == bytes(range(100))

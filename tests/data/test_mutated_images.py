@@ -135,7 +135,7 @@ def test_mutated_images(tmp_path: Path) -> None:
         (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "images" / name).write_bytes(content)
     root = tmp_path / "images"
-    source = ImageSource(lambda: find_layout(root), root, SIDE, seconds_a_image=10)
+    source = ImageSource(lambda: find_layout(root), root, SIDE, seconds_per_image=10)
     store = prepare_store(tmp_path / "stores", source, max_bad=1.0)
     verify_store(store.path)
     with (store.path / "quarantine.csv").open(newline="", encoding="utf-8") as file:

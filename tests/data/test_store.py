@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from alexnet_lab.core.errors import UserError
-from alexnet_lab.data.block import Block, Rejected, make_block
+from alexnet_lab.data.chunk import Chunk, Rejected, make_chunk
 from alexnet_lab.data.fractals import FractalSource
 from alexnet_lab.data.prepare import discard_changed, prepare_store
 from alexnet_lab.data.store import StoreError, open_store, store_key
@@ -51,12 +51,12 @@ class RandomSource:
     def count(self, split: str) -> int:
         return COUNTS[split]
 
-    def blocks(self, starts: Mapping[str, int], packing: str) -> Generator[tuple[str, Block], None, None]:
+    def chunks(self, starts: Mapping[str, int], packing: str) -> Generator[tuple[str, Chunk], None, None]:
         for split, first in starts.items():
             for start in range(first, COUNTS[split], 4):
                 if split == "train" and self.stop_at is not None and start + 4 > self.stop_at:
                     raise UserError("the source is gone")
-                yield split, block(split, start, start + 4, packing)
+                yield split, chunk(split, start, start + 4, packing)
 
 
 def drawn_split(split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -66,9 +66,9 @@ def drawn_split(split: str) -> tuple[np.ndarray, np.ndarray]:
     return images, np.arange(COUNTS[split]) % 3
 
 
-def block(split: str, first: int, end: int, packing: str = "pixels") -> Block:
+def chunk(split: str, first: int, end: int, packing: str = "pixels") -> Chunk:
     images, labels = drawn_split(split)
-    return make_block(images[first:end], labels[first:end], packing)
+    return make_chunk(images[first:end], labels[first:end], packing)
 
 
 ABOUT = {
@@ -84,7 +84,7 @@ ABOUT = {
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     with StoreWriter(tmp_path / "store", ABOUT) as unfinished:
         for split, count in COUNTS.items():
-            unfinished.append(split, block(split, 0, count))
+            unfinished.append(split, chunk(split, 0, count))
         store = unfinished.finish()
     for split in COUNTS:
         images, labels = drawn_split(split)
@@ -99,14 +99,14 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 def test_a_writer_goes_on_from_what_was_synced(tmp_path: Path) -> None:
     with StoreWriter(tmp_path / "store", ABOUT) as first:
-        first.append("train", block("train", 0, 7))
+        first.append("train", chunk("train", 0, 7))
         first.sync()
-        first.append("train", block("train", 7, 9))  # not synced, so it counts for nothing
+        first.append("train", chunk("train", 7, 9))  # not synced, so it counts for nothing
     (tmp_path / ".store.partial" / ".progress.npz.1234").write_bytes(b"as a kill leaves it")
     with StoreWriter(tmp_path / "store", ABOUT) as second:
         assert second.taken == {"train": 7, "val": 0}
-        second.append("train", block("train", 7, 12))
-        second.append("val", block("val", 0, 5))
+        second.append("train", chunk("train", 7, 12))
+        second.append("val", chunk("val", 0, 5))
         store = second.finish()
     assert np.array_equal(store.images("train"), drawn_split("train")[0])
     assert np.allclose(store.pixel_mean, drawn_split("train")[0].mean(axis=0), atol=1e-5)
@@ -116,7 +116,7 @@ def test_a_writer_goes_on_from_what_was_synced(tmp_path: Path) -> None:
 
 def test_a_writer_does_not_go_on_from_another_collection(tmp_path: Path) -> None:
     with StoreWriter(tmp_path / "store", ABOUT) as first:
-        first.append("train", block("train", 0, 7))
+        first.append("train", chunk("train", 0, 7))
         first.sync()
     with StoreWriter(tmp_path / "store", {**ABOUT, "found": {"files": 12}}) as second:
         assert second.taken == {"train": 0, "val": 0}
@@ -129,8 +129,8 @@ def test_jpegs_are_a_tenth_as_large_and_nearly_the_same(tmp_path: Path, split: s
     images = np.stack([np.roll(waves, shift, axis=1) for shift in range(9)]).astype(np.uint8)
     with StoreWriter(tmp_path / "store", {**ABOUT, "image_size": 64, "packing": "jpeg"}) as unfinished:
         for part in COUNTS:
-            unfinished.append(part, make_block(images[:5], np.arange(5) % 3, "jpeg"))
-            unfinished.append(part, make_block(images[5:], np.arange(4) % 3, "jpeg"))
+            unfinished.append(part, make_chunk(images[:5], np.arange(5) % 3, "jpeg"))
+            unfinished.append(part, make_chunk(images[5:], np.arange(4) % 3, "jpeg"))
         store = unfinished.finish()
     packed = store.images(split)
     assert packed.shape == (9, 64, 64, 3)
@@ -163,7 +163,7 @@ def test_a_writer_refuses_labels_without_a_class(tmp_path: Path, label: int) -> 
         StoreWriter(tmp_path / "store", ABOUT) as unfinished,
         pytest.raises(ValueError, match="3 classes"),
     ):
-        unfinished.append("train", make_block(images[:2], np.full(2, label), "pixels"))
+        unfinished.append("train", make_chunk(images[:2], np.full(2, label), "pixels"))
 
 
 @pytest.mark.parametrize("stop_at", [0, 9])
@@ -187,9 +187,9 @@ def test_rejected_images_are_left_out_and_listed(tmp_path: Path) -> None:
     images, labels = drawn_split("train")
     bad = [Rejected("train/a/1.png", "truncated, alas")]
     with StoreWriter(tmp_path / "store", ABOUT) as unfinished:
-        unfinished.append("train", make_block(images[:9], labels[:9], "pixels", bad))
+        unfinished.append("train", make_chunk(images[:9], labels[:9], "pixels", bad))
         assert unfinished.taken["train"] == 10
-        unfinished.append("val", block("val", 0, 5))
+        unfinished.append("val", chunk("val", 0, 5))
         store = unfinished.finish()
     assert np.array_equal(store.images("train"), images[:9])
     assert (store.path / "quarantine.csv").read_text().splitlines() == [
@@ -294,10 +294,10 @@ def prepare_in_turn(directory: Path, log: Path) -> None:
     """What one of several jobs does: it notes in `log` that it rendered, if it did."""
 
     class Noted(FractalSource):
-        def blocks(self, starts: Mapping[str, int], packing: str) -> Generator[tuple[str, Block], None, None]:
+        def chunks(self, starts: Mapping[str, int], packing: str) -> Generator[tuple[str, Chunk], None, None]:
             with log.open("a") as file:
                 file.write(f"{' '.join(starts)}\n")
-            return super().blocks(starts, packing)
+            return super().chunks(starts, packing)
 
     sys.stderr = (log.parent / f"{multiprocessing.current_process().name}.txt").open("w")
     settings = FractalSettings(image_size=64, num_classes=4, train_images_per_class=300, val_images_per_class=5)

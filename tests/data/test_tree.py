@@ -44,8 +44,8 @@ def test_a_folder_becomes_a_store(root: Path, tmp_path: Path) -> None:
 
 def test_the_order_does_not_depend_on_the_processes(root: Path) -> None:
     def everything(processes: int) -> bytes:
-        blocks = folder_source(root, 20, processes).blocks({"train": 0, "val": 0}, "pixels")
-        return b"".join(split.encode() + bytes(block.content) for split, block in blocks)
+        chunks = folder_source(root, 20, processes).chunks({"train": 0, "val": 0}, "pixels")
+        return b"".join(split.encode() + bytes(chunk.content) for split, chunk in chunks)
 
     assert everything(1) == everything(3)
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from alexnet_lab.evaluation.counts import Counts, standard_error
-from alexnet_lab.evaluation.views import places, probabilities
+from alexnet_lab.evaluation.views import probabilities, views_of
 
 SIDE, CROP, CLASSES = 13, 9, 7
 GENERATOR = torch.Generator().manual_seed(0)
@@ -47,19 +47,19 @@ def slow_ten_crop(network: Linear, image: torch.Tensor) -> np.ndarray:
 def test_ten_crop_equals_a_slow_loop() -> None:
     network = Linear()
     with torch.no_grad():
-        fast = probabilities(network, IMAGES, MEAN, CROP, places("ten-crop", SIDE, CROP)).numpy()
-        centre = probabilities(network, IMAGES, MEAN, CROP, places("centre", SIDE, CROP)).numpy()
+        fast = probabilities(network, IMAGES, MEAN, CROP, views_of("ten-crop", SIDE, CROP)).numpy()
+        centre = probabilities(network, IMAGES, MEAN, CROP, views_of("centre", SIDE, CROP)).numpy()
     slow = np.stack([slow_ten_crop(network, image) for image in IMAGES])
     assert fast == pytest.approx(slow, rel=1e-4)
     assert np.abs(centre - slow).max() > 1e-3
 
 
 def test_the_views_of_the_paper_are_five_places_and_their_mirror_images() -> None:
-    views = places("ten-crop", 256, 224)
+    views = views_of("ten-crop", 256, 224)
     assert [(view.top, view.left) for view in views[:5]] == [(0, 0), (0, 32), (32, 0), (32, 32), (16, 16)]
     assert [view[:2] for view in views[5:]] == [view[:2] for view in views[:5]]
     assert [view.mirrored for view in views] == [False] * 5 + [True] * 5
-    assert places("centre", 256, 224) == [(16, 16, False)]
+    assert views_of("centre", 256, 224) == [(16, 16, False)]
 
 
 def test_counts_are_those_of_a_loop_and_add_up_over_batches() -> None:

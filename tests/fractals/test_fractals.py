@@ -66,10 +66,10 @@ def test_the_number_of_threads_changes_nothing(threads: int) -> None:
     settings = FractalSettings(image_size=96, num_classes=3, train_images_per_class=50)
     expected, expected_labels = render_split(settings, "train", 0, 150)
     next_start = 0
-    for _, block in FractalSource(settings, threads).blocks({"train": 0}, "pixels"):
-        start, next_start = next_start, next_start + block.taken
-        assert block.content == expected[start:next_start].tobytes()
-        assert np.array_equal(block.labels, expected_labels[start:next_start])
+    for _, chunk in FractalSource(settings, threads).chunks({"train": 0}, "pixels"):
+        start, next_start = next_start, next_start + chunk.taken
+        assert chunk.content == expected[start:next_start].tobytes()
+        assert np.array_equal(chunk.labels, expected_labels[start:next_start])
     assert next_start == 150
 
 

@@ -22,6 +22,7 @@ VARIANTS = {
     "no normalization": {"lrn": False},
     "non-overlapping pooling": {"overlapping_pool": False},
     "towers never communicate": {"communicating": False},
+    "non-overlapping pooling, no overhanging windows": {"overlapping_pool": False, "pool_rounding": "floor"},
 }
 
 
@@ -52,6 +53,15 @@ def test_map_sizes_of_the_original_program() -> None:
     assert feature_map_sizes(48, 5, 2, overlapping_pool=False) == (23, 12, 10, 5, 3, 2)
 
 
+@pytest.mark.parametrize(("size", "maps"), [((224, 11, 4), (55, 27, 27, 13, 13, 6)), ((33, 5, 2), (15, 7, 7, 3, 3, 1))])
+def test_without_overhanging_windows_both_poolings_give_the_same_maps(
+    size: tuple[int, ...], maps: tuple[int, ...]
+) -> None:
+    """Section 3.4: non-overlapping pooling that "produces output of equivalent dimensions"."""
+    for overlapping in (True, False):
+        assert feature_map_sizes(*size, overlapping_pool=overlapping, pool_rounding="floor") == maps
+
+
 @pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS.keys())
 def test_the_layers_have_the_sizes_that_the_geometry_says(options: dict[str, object]) -> None:
     network, sizes = alexnet(10, **MINI, **options), {}
@@ -59,7 +69,10 @@ def test_the_layers_have_the_sizes_that_the_geometry_says(options: dict[str, obj
         module.register_forward_hook(lambda module, args, out, name=name: sizes.update({name: out.shape[-1]}))
     network(torch.zeros(1, 3, 48, 48))
 
-    said = feature_map_sizes(48, 5, 2, bool(options.get("overlapping_pool", True)))
+    said = feature_map_sizes(
+        *(48, 5, 2, bool(options.get("overlapping_pool", True))),
+        pool_rounding=str(options.get("pool_rounding", "ceiling")),
+    )
     names = ("conv1.conv", "conv1.pool", "conv2.conv", "conv2.pool", "conv5.conv", "conv5.pool")
     assert tuple(sizes[name] for name in names) == said
 

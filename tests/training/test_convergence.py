@@ -24,8 +24,8 @@ EASY = (
     "data.darker_fraction=0",
     "logger=none",
 )
-# So few images make too few steps of 64.
-MORE_STEPS = ("optim.batch_size=32", "optim.learning_rate=0.03", "optim.epochs=40")
+# Validated ten times, so that there is one at nine tenths.
+VALIDATED_TEN_TIMES = ("optim.validations=10",)
 # The recipe before: divided by 10 twice, within what were four epochs then. Each is validated.
 FOUR_EPOCHS = (
     "optim.learning_rate=0.008",
@@ -49,7 +49,7 @@ def of_a_run(program, store_root: Path, folder: Path, *recipe: str) -> dict[str,
 
 
 def test_a_run_of_mini_has_converged_where_it_ends(program, store_root: Path, tmp_path: Path) -> None:
-    found = of_a_run(program, store_root, tmp_path, *MORE_STEPS)
+    found = of_a_run(program, store_root, tmp_path, *VALIDATED_TEN_TIMES)
     assert found["left_guessing"] == 4, found  # of 40 epochs: the loss of the first tenth has left ln(6)
     assert found["last_tenth"] == [36, 40]
     assert found["large_changes"] == 0, found  # of the error, by 0.5 points or less

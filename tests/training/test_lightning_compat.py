@@ -141,12 +141,12 @@ def test_a_run_goes_on_at_the_place_that_was_set(place: tuple[int, int], tmp_pat
     epoch, batches = place
     file = tmp_path / "one.ckpt"
 
-    def set_place(fitting: lightning.Trainer, module: Any, checkpoint: dict[str, Any]) -> None:
+    def set_position(fitting: lightning.Trainer, module: Any, checkpoint: dict[str, Any]) -> None:
         step = epoch * BATCHES + batches
         checkpoint["global_step"] = step
         lightning_compat.set_loops(checkpoint["loops"]["fit_loop"], epoch, batches, step, fitting)
 
-    saved = trainer(At("on_save_checkpoint", set_place))
+    saved = trainer(At("on_save_checkpoint", set_position))
     saved.fit(Line())
     saved.save_checkpoint(file)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from alexnet_lab.evaluation.views import places, take
+from alexnet_lab.evaluation.views import take, views_of
 from alexnet_lab.weights.run_folder import load_run
 from leaf_images import leaf_run, make_leaves, prepared, trained
 
@@ -20,7 +20,7 @@ def test_a_run_in_bfloat16_is_validated_in_float32(tmp_path: Path) -> None:
     make_leaves(tmp_path / "leaves")
     run = leaf_run(tmp_path, "trainer.precision=bf16-mixed")
     folder, store = trained(run, tmp_path / "run"), prepared(run)
-    [centre] = places("centre", store.image_size, run.model.input_size)
+    [centre] = views_of("centre", store.image_size, run.model.input_size)
     views = take(torch.tensor(store.images("val")), torch.from_numpy(store.pixel_mean), 28, centre)
     with torch.no_grad():
         logits = load_run(folder, "last").network(views)

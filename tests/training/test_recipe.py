@@ -50,24 +50,24 @@ def test_a_step_is_the_papers_update() -> None:
 
 
 def test_milestones_of_the_original_fall_on_its_epochs() -> None:
-    steps_an_epoch = 10
+    steps_per_epoch = 10
     recipe = OptimizationConfig(milestones=[0.27472527, 0.56043956, 0.86813187])
-    seen = rates(recipe, 91 * steps_an_epoch)
-    changes = [step / steps_an_epoch for step in range(1, len(seen)) if seen[step] != seen[step - 1]]
+    seen = rates(recipe, 91 * steps_per_epoch)
+    changes = [step / steps_per_epoch for step in range(1, len(seen)) if seen[step] != seen[step - 1]]
     assert changes == [25, 51, 79]
     assert seen[-1] == pytest.approx(0.01 / 1000)
 
 
-def rates_of_run_145(steps_an_epoch: int) -> dict[tuple[str, str], list[float]]:
+def rates_of_run_145(steps_per_epoch: int) -> dict[tuple[str, str], list[float]]:
     """The four rates, of conv1 and of the rest, weights and biases, at the start of each epoch."""
     recipe = composed("model=alexnet").optim
     network = nn.ModuleDict({"conv1": nn.Linear(1, 1), "conv2": nn.Linear(1, 1)})
-    optimizer, steps = make_optimizer(network, recipe), recipe.epochs * steps_an_epoch
+    optimizer, steps = make_optimizer(network, recipe), recipe.epochs * steps_per_epoch
     [schedule] = make_schedules(optimizer, recipe, steps)
     seen: dict[tuple[str, str], list[float]] = {}
     for step in range(steps):
         apply_group_lr_overrides(optimizer, recipe, step, steps)
-        if step % steps_an_epoch == 0:
+        if step % steps_per_epoch == 0:
             for group in optimizer.param_groups:
                 key = ("conv1" if group["conv1"] else "others", "biases" if group["bias"] else "weights")
                 seen.setdefault(key, []).append(group["lr"])
@@ -83,8 +83,8 @@ def changes(values: list[float]) -> dict[int, float]:
 
 def test_the_events_of_run_145() -> None:
     """Its notes: 25, 51 and 79 divide; 67 divides conv1's once more; 72 freezes conv1; biases were never divided."""
-    for steps_an_epoch in (1, 10, 37):
-        seen = rates_of_run_145(steps_an_epoch)
+    for steps_per_epoch in (1, 10, 37):
+        seen = rates_of_run_145(steps_per_epoch)
         expected = {
             ("others", "weights"): {0: 0.01, 25: 1e-3, 51: 1e-4, 79: 1e-5},
             ("others", "biases"): {0: 0.02},

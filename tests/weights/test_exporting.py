@@ -21,7 +21,7 @@ from random_networks import logits, pixels, trained
 from torch.testing import assert_close
 
 from alexnet_lab.core.errors import UserError
-from alexnet_lab.evaluation.views import places, probabilities
+from alexnet_lab.evaluation.views import probabilities, views_of
 from alexnet_lab.weights import safetensors_file, whole_file
 from alexnet_lab.weights.exporting import FORMATS, plain_state_dict
 from alexnet_lab.weights.run_folder import load_run
@@ -121,7 +121,7 @@ def test_an_onnx_file_subtracts_the_mean_image_as_an_evaluation_does(tmp_path: P
     mean = 255 * torch.rand(64, 64, 3, generator=torch.Generator().manual_seed(0))
     FORMATS["onnx"](dataclasses.replace(mini, pixel_mean=mean), tmp_path / "mini.onnx")
     images = pixels(64).permute(0, 2, 3, 1).round().to(torch.uint8)
-    [centre] = places("centre", 64, 48)
+    [centre] = views_of("centre", 64, 48)
     expected = probabilities(mini.network, images, mean, 48, [centre])
     session = onnxruntime.InferenceSession(tmp_path / "mini.onnx", providers=["CPUExecutionProvider"])
     crops = images[:, 8:56, 8:56].permute(0, 3, 1, 2).float()

@@ -30,5 +30,5 @@ def default_folder(runs: Sequence[Path], views: str, checkpoint: str) -> Path:
     name = f"{views}-{checkpoint}"
     if len(runs) == 1:
         return runs[0] / "evaluation" / name
-    told = "\n".join(sorted(str(run.resolve()) for run in runs))
-    return ENSEMBLES / f"{len(runs)}-runs-{hashlib.sha256(told.encode()).hexdigest()[:8]}" / name
+    paths = "\n".join(sorted(str(run.resolve()) for run in runs))
+    return ENSEMBLES / f"{len(runs)}-runs-{hashlib.sha256(paths.encode()).hexdigest()[:8]}" / name

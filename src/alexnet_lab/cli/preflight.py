@@ -29,9 +29,9 @@ from alexnet_lab.core.files import check_folder_writable, check_no_links, neares
 from alexnet_lab.core.hydra_compat import stored
 from alexnet_lab.core.parallel import usable_cores
 from alexnet_lab.core.paths import RUNS
-from alexnet_lab.runs.lock import hold_for_life
+from alexnet_lab.runs.lock import hold_for_life, inherited_lock
 
-CPU_PROCESSES_A_CORE = 4  # more than that would only wait for each other
+CPU_PROCESSES_PER_CORE = 4  # more than that would only wait for each other
 FEWEST_CPU_PROCESSES = 8
 # Weights, gradients, their sum in the making, velocity; and four files at most: last, the one before, best, a new one.
 BYTES_IN_MEMORY, BYTES_ON_DISK = 4 * 4, 4 * 2 * 4  # a parameter
@@ -45,17 +45,29 @@ READ_BY_SCHEDULES = {
 LABELS = {"model": ("name", "architecture"), "optim": ("name",)}  # by which results and tables tell presets apart
 
 
+_checked: RunConfig | None = None  # what PreflightCheck has checked
+
+
+def checked_run(settings: DictConfig, hydra: Any) -> RunConfig:
+    """The run that was checked; of a job of a sweep, whose sweeper has checked it, the same from its settings."""
+    run = _checked or typed(settings, hydra.runtime.choices)
+    add_folders(run, hydra)
+    return run
+
+
 class PreflightCheck(Callback):
-    """Hydra calls this before it makes the run folder."""
+    """Hydra calls this before it makes the run folder. A job of a sweep was checked when the sweep was planned."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        global _checked
         with _exit_on_errors():
-            _check_started_once()
-            _check_hydra(config.hydra, sweep=False)
             if not config.hydra.run.dir:
                 raise UserError("hydra.run.dir=: must name a folder")
             folder = Path(str(config.hydra.run.dir))
-            check_job(config, folder)
+            if inherited_lock(folder) is None:
+                _check_started_once()
+                _check_hydra(config.hydra, sweep=False)
+                _checked = check_job(config, folder)
             if folder.is_dir():  # the folder itself may be a link: whoever starts a run has named it
                 for entry in sorted(folder.iterdir()):
                     check_no_links(entry)
@@ -200,8 +212,8 @@ def check_machine(run: RunConfig, folder: Path = RUNS) -> None:
     if parameters is None:
         parameters = run.model.number_of_parameters(getattr(run.data, "num_classes", CLASSES_IF_UNKNOWN))
     _check_memory(run, parameters)
-    for place in (folder, Path(run.data.store_root)):
-        check_folder_writable(place)
+    for written in (folder, Path(run.data.store_root)):
+        check_folder_writable(written)
     _check_images(run)
     _check_space(folder, BYTES_ON_DISK * parameters, "checkpoints")
 
@@ -222,7 +234,7 @@ def check_devices(choice: TrainerConfig) -> None:
         raise UserError(f"{choice.devices} devices: this machine has {gpus} GPUs; choose the cpu, or fewer devices")
     if choice.sync_batchnorm and not gpus:
         raise UserError("trainer.sync_batchnorm=true: PyTorch has it for GPUs alone; drop it")
-    most = max(FEWEST_CPU_PROCESSES, CPU_PROCESSES_A_CORE * usable_cores())
+    most = max(FEWEST_CPU_PROCESSES, CPU_PROCESSES_PER_CORE * usable_cores())
     if not gpus and choice.devices > most:
         raise UserError(
             f"{choice.devices} devices: this machine has {usable_cores()} cores; {most} processes are the most"
@@ -266,8 +278,8 @@ def _check_images(run: RunConfig) -> None:
         _check_space(root, images * (3 * run.data.image_size**2 + 8), "the images")
 
 
-def _check_space(place: Path, needed: int, what: str) -> None:
-    there = nearest_existing(place)
+def _check_space(folder: Path, needed: int, what: str) -> None:
+    there = nearest_existing(folder)
     free = shutil.disk_usage(there).free
     if free < needed:
         raise UserError(

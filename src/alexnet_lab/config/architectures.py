@@ -108,6 +108,12 @@ class AlexNetConfig(ModelConfig):
         True, "the original program's 5 x 5 normalization within each map of conv2; goes with conv2's lrn"
     )
     overlapping_pool: bool = option(True, "pool 3 x 3 with stride 2 (section 3.4); false: 2 x 2 with stride 2")
+    pool_rounding: str = option(
+        "ceiling",
+        "ceiling: the last pooling window may hang over the edge, and without overlapping_pool conv2 and conv5 lose a "
+        "pixel of padding, so that fc6 keeps its size (the original program); floor: it may not, and they lose none",
+        choices=("ceiling", "floor"),
+    )
     layer_order: str = option(
         "original",
         "original: conv1 LRN-pool-ReLU, conv5 pool-ReLU; paper: ReLU-LRN-pool everywhere; caffenet: ReLU-pool-LRN",
@@ -190,7 +196,7 @@ class AlexNetConfig(ModelConfig):
         """Sides of the maps, in pixels; raises ValueError as `geometry.feature_map_sizes` does."""
         return geometry.feature_map_sizes(
             *(self.input_size, self.stem_kernel_size, self.stem_stride, self.overlapping_pool),
-            *(self.stem_padding, self.without),
+            *(self.stem_padding, self.without, self.pool_rounding),
         )
 
     def number_of_parameters(self, num_classes: int) -> int:

@@ -6,7 +6,7 @@ Kept apart from the network so that a command line is checked before torch is lo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil
+from math import ceil, floor
 
 # Kernels of conv1 to conv5 over both towers, units of fc6 and fc7 (section 3.5).
 KERNELS_CONV1_TO_CONV5 = (96, 256, 384, 384, 256)
@@ -67,11 +67,14 @@ def feature_map_sizes(
     overlapping_pool: bool,
     padding: str = "ceiling",
     without: str = "none",
+    pool_rounding: str = "ceiling",
 ) -> tuple[int, ...]:
     """Side of the maps after conv1, pool1, conv2, pool2, conv5 and pool5, in pixels.
 
     At 224 pixels: 55, 27, 27, 13, 13, 6 with overlapping pooling. Without it the original program's run
     147 takes one pixel of padding from conv2 and conv5: 55, 28, 26, 13, 11, 6, so that fc6 keeps its size.
+    With pool_rounding="floor" no pooling window hangs over the edge, and on odd maps 2 x 2 windows give the sizes of
+    3 x 3 windows by themselves (section 3.4), so that the padding stays.
     A convolution that is left out changes no size of its own: the pooling after it stays.
     Raises ValueError when a map would be smaller than the window that reads it.
     """
@@ -79,13 +82,13 @@ def feature_map_sizes(
     if input_size + 2 * before < kernel_size:
         raise ValueError(f"is smaller than conv1's {kernel_size} x {kernel_size} kernels")
     window = 3 if overlapping_pool else 2
-    shrink = 0 if overlapping_pool else 2
+    shrink = 0 if overlapping_pool or pool_rounding == "floor" else 2
     size = 1 + (before + input_size + after - kernel_size) // stride
     sizes = [size]
     for pool, convolution in (("pool1", "conv2"), ("pool2", "conv5"), ("pool5", "")):
         if size < window:
             raise ValueError(f"leaves {size} x {size} maps for {pool}, which needs {window} x {window}")
-        size = 1 + ceil((size - window) / 2)
+        size = 1 + (ceil if pool_rounding == "ceiling" else floor)((size - window) / 2)
         sizes.append(size)
         if convolution:
             size -= 0 if convolution == without else shrink

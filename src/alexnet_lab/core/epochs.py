@@ -12,7 +12,7 @@ def epochs_of(max_epochs: int, max_steps: int | None, steps: int) -> int:
     return max_epochs if max_steps is None else min(max_epochs, math.ceil(max_steps / steps))
 
 
-def steps_an_epoch(trainer: lightning.Trainer) -> int:
+def steps_per_epoch(trainer: lightning.Trainer) -> int:
     """Optimizer steps of each epoch but a last one that max_steps ends; 1 at least, so that it may divide.
 
     To be asked before that last one.

@@ -71,20 +71,28 @@ def remove_unfinished(*folders: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
-def check_folder_writable(place: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, where it is not there. Raises UserError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from None
+
+
+def check_folder_writable(folder: Path) -> None:
     """Raise UserError where this folder cannot be written, or made; changes nothing."""
-    there = nearest_existing(place)
+    there = nearest_existing(folder)
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise UserError(f"{there}: may not be written; start from another folder or change its permissions")
 
 
-def nearest_existing(place: Path) -> Path:
-    """The place, or the nearest folder above it that is there. Raises UserError for what no path can be."""
+def nearest_existing(path: Path) -> Path:
+    """The path itself, or the nearest folder above it that is there. Raises UserError for what no path can be."""
     try:
-        absolute = place.expanduser().absolute()
-        return next(path for path in (absolute, *absolute.parents) if path.exists() or path.is_symlink())
+        absolute = path.expanduser().absolute()
+        return next(one for one in (absolute, *absolute.parents) if one.exists() or one.is_symlink())
     except (OSError, RuntimeError, ValueError) as error:  # a name that is too long, a loop of links
-        raise UserError(f"{str(place)[:80]}: is no place for files ({error.__class__.__name__})") from None
+        raise UserError(f"{str(path)[:80]}: cannot be a file or folder ({error.__class__.__name__})") from None
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -106,15 +114,15 @@ def open_regular(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def check_no_links(place: Path) -> None:
+def check_no_links(path: Path) -> None:
     """Raise UserError where a file or folder that this program writes, or anything in it, is a symbolic link.
 
     W&B has links of its own within its folder.
     """
-    if place.is_symlink():
-        raise UserError(f"{place}: is a symbolic link, through which nothing is written; remove it")
-    if place.name != "wandb" and place.is_dir():
-        for entry in sorted(place.iterdir()):
+    if path.is_symlink():
+        raise UserError(f"{path}: is a symbolic link, through which nothing is written; remove it")
+    if path.name != "wandb" and path.is_dir():
+        for entry in sorted(path.iterdir()):
             check_no_links(entry)
 
 

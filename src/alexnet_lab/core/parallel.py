@@ -21,7 +21,7 @@ def map_in_order(
 ) -> Iterator[Result]:
     """function(job) for each job, in order, by `threads` threads (None: one for each usable core).
 
-    At most three results a thread are in memory. Threads suffice where the work is numpy's or Pillow's,
+    At most three results per thread are in memory. Threads suffice where the work is numpy's or Pillow's,
     which let go of Python's lock; they cost nothing to start. The first error ends it.
     """
     threads = threads or usable_cores()

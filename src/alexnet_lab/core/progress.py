@@ -55,7 +55,7 @@ class _WorkProgress(ABC):
         """How much is done, how fast, and how long the rest will take."""
 
     def _rate(self) -> float:
-        """Units a second."""
+        """Units per second."""
         return (self._done - self._before) / max(1e-9, time.monotonic() - self._began)
 
     def _share(self) -> str:

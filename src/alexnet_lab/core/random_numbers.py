@@ -1,4 +1,4 @@
-"""Random numbers that are a function of what is asked, the same bits on every machine and whoever asks first.
+"""Random numbers that are a function of their key, the same bits on every machine and whoever asks first.
 
 SplitMix64 (Steele, Lea, Flood 2014): word i of the stream `key` is a function of (key, i). Whole numbers alone
 decide it, and one exact division.

@@ -41,7 +41,7 @@ def outliving(stream: TextIO) -> TextIO:
 
 def product(stream: TextIO) -> TextIO:
     """The same for what a program is asked for. Where nobody reads on, as in `| head`, the program ends without a
-    word; other trouble, such as a full disk, is a UserError.
+    word; another error, such as a full disk, is a UserError.
     """
     return _over(_Product, stream)
 

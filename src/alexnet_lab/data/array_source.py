@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from alexnet_lab.core.parallel import map_in_order
-from alexnet_lab.data.block import Block, make_block
+from alexnet_lab.data.chunk import Chunk, make_chunk
 from alexnet_lab.data.contents import Contents
 
-_IMAGES_A_BLOCK = 500
+_IMAGES_PER_CHUNK = 500
 
 Arrays = dict[str, tuple[NDArray[np.uint8], NDArray[np.int64]]]
 
@@ -61,19 +61,19 @@ class ArraySource(ABC):
     def count(self, split: str) -> int:
         return len(self._arrays[split][1])
 
-    def blocks(self, starts: Mapping[str, int], packing: str) -> Generator[tuple[str, Block], None, None]:
-        def block(place: tuple[str, int]) -> tuple[str, Block]:
-            split, start = place
-            rows = slice(start, start + _IMAGES_A_BLOCK)
+    def chunks(self, starts: Mapping[str, int], packing: str) -> Generator[tuple[str, Chunk], None, None]:
+        def chunk(beginning: tuple[str, int]) -> tuple[str, Chunk]:
+            split, start = beginning
+            rows = slice(start, start + _IMAGES_PER_CHUNK)
             images, labels = self._arrays[split]
-            return split, make_block(self._resized(images[rows]), labels[rows], packing)
+            return split, make_chunk(self._resized(images[rows]), labels[rows], packing)
 
-        places = [
+        beginnings = [
             (split, start)
             for split, first in starts.items()
-            for start in range(first, self.count(split), _IMAGES_A_BLOCK)
+            for start in range(first, self.count(split), _IMAGES_PER_CHUNK)
         ]
-        yield from map_in_order(block, places)
+        yield from map_in_order(chunk, beginnings)
 
     @cached_property
     def _arrays(self) -> Arrays:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from alexnet_lab.data.buffers import Buffers
-from alexnet_lab.data.comparison_transforms import ComparisonTransforms
+from alexnet_lab.data.extra_augmentations import ExtraAugmentations
 from alexnet_lab.data.reader import Batch
 
 _CACHED = 2_500_000  # bytes of views that stay in a processor's cache from one operation to the next
@@ -27,40 +27,40 @@ class Augmentation(nn.Module):
 
     Input: batches of crops (N, crop, crop, 3); in training with random resized crops, of whole images.
     Output: float32 (N, 3, crop, crop) in channels_last layout, on the scale of 0..255 pixels.
-    comparison: younger augmentations, in training mode; those of pixels come before the mean is subtracted, erasing
+    extra: younger augmentations, in training mode; those of pixels come before the mean is subtracted, erasing
     comes last. An image's result does not depend on the batch that it is in.
     """
 
     mean: Tensor
 
-    def __init__(self, crop: int, pixel_mean: np.ndarray, comparison: ComparisonTransforms | None = None) -> None:
+    def __init__(self, crop: int, pixel_mean: np.ndarray, extra: ExtraAugmentations | None = None) -> None:
         super().__init__()
-        self.crop, self.comparison = crop, comparison
+        self.crop, self.extra = crop, extra
         both = np.stack([pixel_mean, pixel_mean[:, ::-1]])  # as it is and mirrored
         self.register_buffer("mean", torch.tensor(both, dtype=torch.float32), persistent=False)
         self._memory = Buffers(np.float32)
 
     def forward(self, batch: Batch, epoch: int) -> Tensor:
         images, top, left = batch.images, batch.top, batch.left
-        comparison = self.comparison if self.training else None
-        if comparison is not None:
-            images = comparison.of_pixels(images, batch.samples, epoch)
-            if comparison.random_resized_crop:  # it has no place in the mean image: the centre is subtracted
+        extra = self.extra if self.training else None
+        if extra is not None:
+            images = extra.of_pixels(images, batch.samples, epoch)
+            if extra.random_resized_crop:  # no offset in the mean image is its own: the centre is subtracted
                 top = left = torch.full_like(top, (self.mean.shape[1] - self.crop) // 2)
         views = self._on_processor if images.device.type == "cpu" else self._on_device
         varied = views(images, top, left, batch.mirrored, batch.shift).permute(0, 3, 1, 2)
-        return varied if comparison is None else comparison.of_views(varied, batch.samples, epoch)
+        return varied if extra is None else extra.of_views(varied, batch.samples, epoch)
 
     def _on_processor(
         self, images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor, shift: Tensor | None
     ) -> Tensor:
-        """A few images at a time, which stay in the cache from one operation to the next, by a thread a core.
+        """A few images at a time, which stay in the cache from one operation to the next, by one thread per core.
 
         PyTorch's own threads would wait for each other in every one of these small operations.
         """
         side, crop = self.mean.shape[1], self.crop
         views = self._memory.take(len(images), crop, crop, 3)
-        places = list(zip(top.tolist(), left.tolist(), mirrored.tolist(), strict=True))
+        drawn = list(zip(top.tolist(), left.tolist(), mirrored.tolist(), strict=True))
         rows = None if shift is None else shift.repeat(1, crop).view(-1, 1, 3 * crop)
         together = max(1, _CACHED // (12 * crop * crop))  # images: 4 of 224 pixels
         inference = torch.is_inference_mode_enabled()  # which each thread has to be told
@@ -68,7 +68,7 @@ class Augmentation(nn.Module):
         def vary(start: int) -> None:
             these = slice(start, start + together)
             seen, means = [], []
-            for image, (y, x, flipped) in zip(images[these].unbind(), places[these], strict=True):
+            for image, (y, x, flipped) in zip(images[these].unbind(), drawn[these], strict=True):
                 if flipped:
                     image, x = image.flip(1), side - crop - x
                 corner = self.mean.storage_offset() + ((flipped * side + y) * side + x) * 3

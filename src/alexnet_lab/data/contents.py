@@ -25,7 +25,7 @@ class Contents:
 
     root: Path
     class_names: Sequence[str]  # where they are known before the files are read
-    parents: Sequence[Path]  # the folders in which class folders or files could change places
+    parents: Sequence[Path]  # the folders in which class folders or files could be swapped
     label_files: Sequence[Path]  # those that may be there; their bytes count
     found: Callable[[], Found]  # folders and files with paths relative to root, in one order, a folder before its files
 
@@ -70,7 +70,7 @@ class Contents:
         if now["labels"] != before["labels"]:
             names = {name for name, _ in set(now["labels"].items()) ^ set(before["labels"].items())}
             reasons.append(f"{', '.join(sorted(names))} says something else")
-        # Files of one size and time that changed places are told apart by their inode numbers. These alone say nothing,
+        # Files of one size and time that were swapped are told apart by their inode numbers. These alone say nothing,
         # because some disks number files anew whenever they are mounted; folders also change by files of no account.
         moved = now["folders"] != before["folders"] and now["numbers"] != before["numbers"]
         if not reasons and (now["list"] != before["list"] or moved):

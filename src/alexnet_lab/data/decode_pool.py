@@ -1,8 +1,11 @@
 """Decodes images on all cores, in processes that may crash or hang without harm.
 
-A process that dies while it decodes a block is replaced, and the block is decoded again, now noting which image
+A process that dies while it decodes a chunk is replaced, and the chunk is decoded again, now noting which image
 is next; an image that ends a second process is rejected with the reason. So one killed by accident, as
 by a machine out of memory, costs nobody an image.
+
+`pebble` has such pools, but there a process that is killed before it has begun a job ends the whole pool (5.2.3,
+tried), and the images come back through one pipe instead of shared memory.
 """
 
 from __future__ import annotations
@@ -25,23 +28,23 @@ from numpy.typing import NDArray
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.parallel import usable_cores
 from alexnet_lab.core.paths import SOURCE
-from alexnet_lab.data.block import Block
+from alexnet_lab.data.chunk import Chunk
 from alexnet_lab.data.decode_job import Job
 from alexnet_lab.data.shared_slots import SharedSlots
 
-SECONDS_A_IMAGE = 60.0
+SECONDS_PER_IMAGE = 60.0
 _FALSE_STARTS = 5  # of processes that die before they come to an image
-_BLOCKS_AHEAD = 3  # for each process, that are decoded or wait in memory for an earlier one
+_CHUNKS_AHEAD = 3  # for each process, that are decoded or wait in memory for an earlier one
 
 
 class DecodePool:
-    """A context manager; leaving it ends the processes at once. block_bytes: of the pixels of the largest block.
+    """A context manager; leaving it ends the processes at once. chunk_bytes: of the pixels of the largest chunk.
 
-    Each process has a thread here that waits for its blocks: no process waits while a block is written to the disk.
+    Each process has a thread here that waits for its chunks: no process waits while a chunk is written to the disk.
     """
 
-    def __init__(self, block_bytes: int, processes: int | None = None) -> None:
-        self._slots = SharedSlots(block_bytes)
+    def __init__(self, chunk_bytes: int, processes: int | None = None) -> None:
+        self._slots = SharedSlots(chunk_bytes)
         self._wanted = processes or usable_cores()
         self._threads = ThreadPoolExecutor(self._wanted)
         self._idle: deque[_Process] = deque()
@@ -62,27 +65,27 @@ class DecodePool:
             process.exit_code()
         self._slots.close()
 
-    def blocks(self, count: int, make_job: Callable[[int], Job]) -> Iterator[Block]:
-        """The blocks of jobs 0 to count - 1, in order. Raises UserError where no process can be started."""
-        pending: deque[Future[Block]] = deque()
+    def chunks(self, count: int, make_job: Callable[[int], Job]) -> Iterator[Chunk]:
+        """The chunks of jobs 0 to count - 1, in order. Raises UserError where no process can be started."""
+        pending: deque[Future[Chunk]] = deque()
         for number in range(count):
             slot = self._slots.take()
             job = replace(make_job(number), slot=slot)
             pending.append(self._threads.submit(self._decode, job, self._slots.lent(slot)))
-            if len(pending) == _BLOCKS_AHEAD * self._wanted:
+            if len(pending) == _CHUNKS_AHEAD * self._wanted:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
 
-    def _decode(self, job: Job, memory: NDArray[np.uint8]) -> Block:
-        """The job's block, by as many processes as it takes. Runs in one of the threads. memory: the job's slot."""
+    def _decode(self, job: Job, memory: NDArray[np.uint8]) -> Chunk:
+        """The job's chunk, by as many processes as it takes. Runs in one of the threads. memory: the job's slot."""
         while True:
             try:
                 process = self._idle.pop()
             except IndexError:
                 process = self._start()
             try:
-                block = process.decode(job)
+                chunk = process.decode(job)
             except (EOFError, OSError):
                 code = process.exit_code()
                 self._living.remove(process)
@@ -91,7 +94,7 @@ class DecodePool:
                 _learn_from_death(job, code, process.reading)
             else:
                 self._idle.append(process)
-                return block if block.content else replace(block, content=memory.data[: int(block.sizes.sum())])
+                return chunk if chunk.content else replace(chunk, content=memory.data[: int(chunk.sizes.sum())])
 
     def _start(self) -> _Process:
         try:
@@ -122,11 +125,11 @@ class _Process:
             )
         self.reading: int | None = None  # the image of the job that it is at, where it says so
 
-    def decode(self, job: Job) -> Block:
+    def decode(self, job: Job) -> Chunk:
         """Raises EOFError or OSError where the process has died."""
         self.reading = None
         self._connection.send(job)
-        while not isinstance(answer := self._connection.recv(), Block):
+        while not isinstance(answer := self._connection.recv(), Chunk):
             self.reading = answer
         return answer
 

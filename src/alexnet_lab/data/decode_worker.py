@@ -34,9 +34,9 @@ def main() -> None:
         except (EOFError, ConnectionResetError):
             return  # nobody waits any more
         slot = slots.memory(job.slot)
-        block = decode(job, slot, connection.send) if job.careful else decode(job, slot)
+        chunk = decode(job, slot, connection.send) if job.careful else decode(job, slot)
         try:  # the pixels are in the shared memory
-            connection.send(replace(block, content=b"") if job.packing == "pixels" else block)
+            connection.send(replace(chunk, content=b"") if job.packing == "pixels" else chunk)
         except (BrokenPipeError, ConnectionResetError):
             return  # as above
 

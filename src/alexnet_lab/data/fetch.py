@@ -168,7 +168,7 @@ def _no_answer(address: str) -> str:
             with _open(address, first=0, last=0, seconds=SECONDS_TO_ANSWER):
                 return ""
         except urllib.error.HTTPError as error:
-            return _answer(error) if error.code < 500 else ""  # a server in trouble is asked again
+            return _answer(error) if error.code < 500 else ""  # its own error may pass
         except Exception as error:  # an address that a person has typed may fail anywhere
             return _reason(error)
 

@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import asdict
 
 from alexnet_lab.core.parallel import map_in_order
-from alexnet_lab.data.block import Block, make_block
+from alexnet_lab.data.chunk import Chunk, make_chunk
 from alexnet_lab.fractals.collection import RENDER_VERSION, render_split
 from alexnet_lab.fractals.settings import FractalSettings
 from alexnet_lab.fractals.systems import class_systems
@@ -41,15 +41,17 @@ class FractalSource:
     def change(self, facts: dict[str, object], every_file: bool = False) -> None:
         return None
 
-    def blocks(self, starts: Mapping[str, int], packing: str) -> Generator[tuple[str, Block], None, None]:
+    def chunks(self, starts: Mapping[str, int], packing: str) -> Generator[tuple[str, Chunk], None, None]:
         """Images of each split from its start on, in order, rendered on all cores."""
-        chunk = 1 + _PIXELS_OF_CHUNK // self.image_size**2
+        images = 1 + _PIXELS_OF_CHUNK // self.image_size**2
         class_systems(self._settings.seed, self._settings.num_classes)  # once, before the threads ask for it
 
-        def render(place: tuple[str, int]) -> tuple[str, Block]:
-            split, start = place
-            end = min(start + chunk, self.count(split))
-            return split, make_block(*render_split(self._settings, split, start, end), packing)
+        def render(beginning: tuple[str, int]) -> tuple[str, Chunk]:
+            split, start = beginning
+            end = min(start + images, self.count(split))
+            return split, make_chunk(*render_split(self._settings, split, start, end), packing)
 
-        places = [(split, start) for split, first in starts.items() for start in range(first, self.count(split), chunk)]
-        yield from map_in_order(render, places, self._threads)
+        beginnings = [
+            (split, start) for split, first in starts.items() for start in range(first, self.count(split), images)
+        ]
+        yield from map_in_order(render, beginnings, self._threads)

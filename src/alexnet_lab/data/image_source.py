@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_lab.data.block import Block
+from alexnet_lab.data.chunk import Chunk
 from alexnet_lab.data.decode_job import Job
-from alexnet_lab.data.decode_pool import SECONDS_A_IMAGE, DecodePool
+from alexnet_lab.data.decode_pool import SECONDS_PER_IMAGE, DecodePool
+from alexnet_lab.data.image_location import ParquetLocation
 from alexnet_lab.data.listing import Layout, Listing, Split, check_filled, choose_classes, split_off, thin_out
-from alexnet_lab.data.places import ParquetPlace
 
-IMAGES_A_BLOCK = 32
-_ROWS_A_BLOCK = 128  # of a parquet file, whose row groups are read whole
+IMAGES_PER_CHUNK = 32
+_ROWS_PER_CHUNK = 128  # of a parquet file, whose row groups are read whole
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Selection:
 class ImageSource:
     """Images of any size and mode that image.read_square reads, decoded on all cores.
 
-    Unreadable images are left out and listed in the blocks.
+    Unreadable images are left out and listed in the chunks.
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class ImageSource:
         selection: Selection = Selection(),
         name: str = "",
         processes: int | None = None,
-        seconds_a_image: float = SECONDS_A_IMAGE,
+        seconds_per_image: float = SECONDS_PER_IMAGE,
         there: Callable[[], Layout | None] | None = None,
     ) -> None:
         """there: the layout without fetching anything, None where the collection may be deleted and is."""
         self._find_layout, self.root, self.image_size = find_layout, Path(root), image_size
         self._there = there or find_layout
-        self._selection, self._processes, self._seconds = selection, processes, seconds_a_image
+        self._selection, self._processes, self._seconds = selection, processes, seconds_per_image
         self.name = name or re.sub(r"[^A-Za-z0-9_]+", "-", self.root.resolve().name).strip("-") or "folder"
 
     def check(self) -> None:
@@ -85,7 +85,7 @@ class ImageSource:
     def count(self, split: str) -> int:
         return len(self._split(split).names)
 
-    def blocks(self, starts: Mapping[str, int], packing: str) -> Generator[tuple[str, Block], None, None]:
+    def chunks(self, starts: Mapping[str, int], packing: str) -> Generator[tuple[str, Chunk], None, None]:
         stretches = [(split, *rows) for split, start in starts.items() for rows in self._stretches(split, start)]
         largest = max((end - begin for _, begin, end in stretches), default=0)
 
@@ -94,7 +94,7 @@ class ImageSource:
             images, rows = self._split(split), slice(begin, end)
             return Job(
                 list(images.names[rows]),
-                list(images.places[rows]),
+                list(images.locations[rows]),
                 images.labels[rows].tolist(),
                 self.image_size,
                 packing,
@@ -102,15 +102,15 @@ class ImageSource:
             )
 
         with DecodePool(largest * self.image_size**2 * 3, self._processes) as pool:
-            for (split, *_), block in zip(stretches, pool.blocks(len(stretches), job), strict=True):
-                yield split, block
+            for (split, *_), chunk in zip(stretches, pool.chunks(len(stretches), job), strict=True):
+                yield split, chunk
 
     def _stretches(self, split: str, start: int) -> list[tuple[int, int]]:
-        """Where the blocks of a split begin and end, from image `start` on."""
-        ends = _block_ends(self._split(split)).tolist()
+        """Where the chunks of a split begin and end, from image `start` on."""
+        ends = _chunk_ends(self._split(split)).tolist()
         begins = [0, *ends[:-1]]
         if start not in (*begins, *ends[-1:]):
-            raise ValueError(f"{split}: no block begins at image {start}")
+            raise ValueError(f"{split}: no chunk begins at image {start}")
         return [(begin, end) for begin, end in zip(begins, ends, strict=True) if begin >= start]
 
     @cached_property
@@ -138,15 +138,17 @@ class ImageSource:
         return images
 
 
-def _block_ends(images: Split) -> NDArray[np.int64]:
-    """Where each block ends: after 32 images; of a parquet file, after 128 rows or with its row group."""
+def _chunk_ends(images: Split) -> NDArray[np.int64]:
+    """Where each chunk ends: after 32 images; of a parquet file, after 128 rows or with its row group."""
     count = len(images.names)
-    if not count or not isinstance(images.places[0], ParquetPlace):
-        return np.append(np.arange(IMAGES_A_BLOCK, count, IMAGES_A_BLOCK), count) if count else np.zeros(0, np.int64)
+    if not count or not isinstance(images.locations[0], ParquetLocation):
+        return (
+            np.append(np.arange(IMAGES_PER_CHUNK, count, IMAGES_PER_CHUNK), count) if count else np.zeros(0, np.int64)
+        )
     ends: list[int] = []
     begin = 0
     for row in range(1, count + 1):
-        if row == count or row - begin == _ROWS_A_BLOCK or images.places[row][:2] != images.places[begin][:2]:
+        if row == count or row - begin == _ROWS_PER_CHUNK or images.locations[row][:2] != images.locations[begin][:2]:
             ends.append(row)
             begin = row
     return np.array(ends, dtype=np.int64)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alexnet_lab.core.parallel import usable_cores
-from alexnet_lab.data.block import decoded
+from alexnet_lab.data.chunk import decoded
 
 
 class JpegImages:

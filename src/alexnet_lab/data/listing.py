@@ -1,4 +1,4 @@
-"""What a collection of image files holds: names, labels and places, before any image is read."""
+"""What a collection of image files holds: names, labels and locations, before any image is read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.contents import Contents
-from alexnet_lab.data.places import Place
+from alexnet_lab.data.image_location import ImageLocation
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Split:
 
     names: Sequence[str]  # as people and quarantine.csv call them
     labels: NDArray[np.int64]
-    places: Sequence[Place]
+    locations: Sequence[ImageLocation]
 
     def select(self, rows: NDArray[np.int64]) -> Split:
-        return Split([self.names[row] for row in rows], self.labels[rows], [self.places[row] for row in rows])
+        return Split([self.names[row] for row in rows], self.labels[rows], [self.locations[row] for row in rows])
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def choose_classes(listing: Listing, wanted: Sequence[str]) -> Listing:
 
     def kept(split: Split) -> Split:
         part = split.select(np.flatnonzero(np.isin(split.labels, keep)))
-        return Split(part.names, new_number[part.labels], part.places)
+        return Split(part.names, new_number[part.labels], part.locations)
 
     names = [listing.class_names[number] for number in keep]
     in_use = {name: listing.words[name] for name in names if name in listing.words}

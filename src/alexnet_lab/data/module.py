@@ -14,9 +14,9 @@ from alexnet_lab.core.epochs import epochs_of
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.augmentation import Augmentation
 from alexnet_lab.data.batches import EvaluationBatches, TrainBatches, limited
-from alexnet_lab.data.comparison_transforms import ComparisonTransforms, Mixup
+from alexnet_lab.data.extra_augmentations import ExtraAugmentations, Mixup
 from alexnet_lab.data.own_transforms import own_transforms
-from alexnet_lab.data.placement import place
+from alexnet_lab.data.placement import placed
 from alexnet_lab.data.prepare import prepare_store
 from alexnet_lab.data.reader import ImageReader
 from alexnet_lab.data.sources import make_source
@@ -74,7 +74,7 @@ class ImageData(lightning.LightningDataModule):
 
     def augmentation(self) -> Augmentation:
         """What applies the variation that the loaders draw, and the other transforms that are configured."""
-        return Augmentation(self.run.model.input_size, self.store.pixel_mean, self._comparison())
+        return Augmentation(self.run.model.input_size, self.store.pixel_mean, self._extra_augmentations())
 
     def _variation(self) -> Variation:
         """Of the training images, as the configuration asks for it."""
@@ -91,11 +91,11 @@ class ImageData(lightning.LightningDataModule):
             color_axes=self.color_axes,
         )
 
-    def _comparison(self) -> ComparisonTransforms | None:
+    def _extra_augmentations(self) -> ExtraAugmentations | None:
         data, own = self.run.data, own_transforms(self.run)
         if not (data.random_resized_crop or data.color_jitter or data.random_erasing or own):
             return None
-        return ComparisonTransforms(
+        return ExtraAugmentations(
             self.run.model.input_size,
             self.run.seed,
             random_resized_crop=data.random_resized_crop,
@@ -132,6 +132,6 @@ class ImageData(lightning.LightningDataModule):
     def _reader(self, split: str, variation: Variation) -> ImageReader:
         assert self.trainer is not None
         device = self.trainer.strategy.root_device
-        images = place(self.store.images(split), self.run.data.placement, device)
+        images = placed(self.store.images(split), self.run.data.placement, device)
         workers = 0 if isinstance(images, Tensor) else self.run.data.workers
         return ImageReader(images, self.store.labels(split), variation, workers=workers, pin=device.type == "cuda")

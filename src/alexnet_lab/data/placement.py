@@ -17,7 +17,7 @@ _SHARE_OF_FREE_MEMORY = 0.5  # the rest is for the network's activations
 _AT_ONCE = 1024  # images, so that a collection larger than the host's memory passes through it
 
 
-def place(images: Any, placement: str, device: torch.device) -> Any:
+def placed(images: Any, placement: str, device: torch.device) -> Any:
     """The images uint8 (N, H, H, 3) themselves ("disk"), or a tensor of them on the device ("device").
 
     "auto" takes a GPU where they fill at most half of its free memory. Raises UserError where they do not fit.
@@ -41,8 +41,8 @@ def place(images: Any, placement: str, device: torch.device) -> Any:
 
 
 def _copy(images: Any, device: torch.device) -> Tensor:
-    placed = torch.empty(tuple(images.shape), dtype=torch.uint8, device=device)
+    copy = torch.empty(tuple(images.shape), dtype=torch.uint8, device=device)
     for start in range(0, len(images), _AT_ONCE):
         part = np.ascontiguousarray(images[np.arange(start, min(start + _AT_ONCE, len(images)))])
-        placed[start : start + _AT_ONCE] = torch.from_numpy(part)
-    return placed
+        copy[start : start + _AT_ONCE] = torch.from_numpy(part)
+    return copy

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple, Protocol
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.locks import locked
 from alexnet_lab.core.progress import PreparationProgress
-from alexnet_lab.data.block import Block
+from alexnet_lab.data.chunk import Chunk
 from alexnet_lab.data.store import SPLITS, Store, StoreError, open_store, store_key
 from alexnet_lab.data.store_writer import StoreWriter, is_complete, partial_folder, put_into_place
 
 LARGEST_REJECTED_SHARE = 0.01
-JPEG_BYTES_A_PIXEL = 0.33  # of a photograph at the store's quality, about
+JPEG_BYTES_PER_PIXEL = 0.33  # of a photograph at the store's quality, about
 _SPARE_BYTES = 64 * 2**20  # for everything that is not images
 
 
@@ -29,7 +29,7 @@ class Source(Protocol):
 
     @property
     def class_names(self) -> Sequence[str]:
-        """Names by class number. May look through the whole collection, as may `facts`, `count` and `blocks`."""
+        """Names by class number. May look through the whole collection, as may `facts`, `count` and `chunks`."""
         ...
 
     def settings(self) -> dict[str, Any]:
@@ -51,8 +51,8 @@ class Source(Protocol):
         """Images of "train" or "val"; where some cannot be read, the most that can come."""
         ...
 
-    def blocks(self, starts: Mapping[str, int], packing: str) -> Generator[tuple[str, Block], None, None]:
-        """(split, block) of the images of each split from its start on, in order; 0 or where a block ended before."""
+    def chunks(self, starts: Mapping[str, int], packing: str) -> Generator[tuple[str, Chunk], None, None]:
+        """(split, chunk) of the images of each split from its start on, in order; 0 or where a chunk ended before."""
         ...
 
 
@@ -135,7 +135,7 @@ def check_unchanged(store: Store, source: Source, every_file: bool = False) -> S
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock beside a store's place, after waiting for whoever holds it."""
+    """Hold the lock beside a store, after waiting for whoever holds it."""
     with ExitStack() as stack:
         try:
             file = path.with_name(f".{path.name}.lock")
@@ -169,7 +169,7 @@ def _plan(path: Path, source: Source, packing: str) -> _Plan:
 
 
 def _build(path: Path, source: Source, plan: _Plan, max_bad: float) -> Store:
-    """Write every block that is not there yet, and finish."""
+    """Write every chunk that is not there yet, and finish."""
     counts, packing, class_names = plan.counts, plan.about["packing"], plan.about["class_names"]
     print(
         f"Preparing {path}: {counts['train']:,} training and {counts['val']:,} validation images; {plan.space}",
@@ -181,12 +181,12 @@ def _build(path: Path, source: Source, plan: _Plan, max_bad: float) -> Store:
     with StoreWriter(path, plan.about) as writer, PreparationProgress(sum(counts.values())) as progress:
         if sum(writer.taken.values()):
             progress.start_at(sum(writer.taken.values()))
-        with closing(source.blocks(dict(writer.taken), packing)) as blocks:  # ends what decodes them
-            for split, block in blocks:
-                writer.append(split, block)
-                progress.count_unreadable(len(block.rejected))
-                progress.advance(block.taken)
-                _check_rejected(writer, split, counts[split], max_bad, block)
+        with closing(source.chunks(dict(writer.taken), packing)) as chunks:  # ends what decodes them
+            for split, chunk in chunks:
+                writer.append(split, chunk)
+                progress.count_unreadable(len(chunk.rejected))
+                progress.advance(chunk.taken)
+                _check_rejected(writer, split, counts[split], max_bad, chunk)
                 if writer.taken[split] == counts[split]:
                     _check_classes(writer, split, class_names)
         for split in SPLITS:
@@ -202,10 +202,10 @@ def _build(path: Path, source: Source, plan: _Plan, max_bad: float) -> Store:
         return store
 
 
-def _check_rejected(writer: StoreWriter, split: str, count: int, max_bad: float, block: Block) -> None:
-    if block.rejected and writer.rejected[split] > max_bad * count:
+def _check_rejected(writer: StoreWriter, split: str, count: int, max_bad: float, chunk: Chunk) -> None:
+    if chunk.rejected and writer.rejected[split] > max_bad * count:
         writer.sync()
-        first = block.rejected[0]
+        first = chunk.rejected[0]
         raise UserError(
             f"{first.path}: cannot be read ({first.reason}), nor can over {100 * max_bad:g} % of the {count} images "
             f"in {split}; they are listed in {writer.quarantine()}: replace them, or raise data.max_bad"
@@ -221,7 +221,9 @@ def _check_classes(writer: StoreWriter, split: str, class_names: Sequence[str]) 
 def _checked_space(path: Path, counts: dict[str, int], image_size: int, packing: str) -> str:
     """How much space the store needs, in words; raises UserError when it would not fit."""
     pixels = sum(counts.values()) * image_size**2
-    needed = int(pixels * (3 if packing == "pixels" else JPEG_BYTES_A_PIXEL)) + 8 * sum(counts.values()) + _SPARE_BYTES
+    needed = (
+        int(pixels * (3 if packing == "pixels" else JPEG_BYTES_PER_PIXEL)) + 8 * sum(counts.values()) + _SPARE_BYTES
+    )
     partial = partial_folder(path)
     there = sum(file.stat().st_size for file in partial.iterdir()) if partial.is_dir() else 0
     free = shutil.disk_usage(path.parent).free + there

@@ -1,4 +1,4 @@
-"""From sample numbers to a batch of images: the one place where pixels leave the store."""
+"""From sample numbers to a batch of images: pixels leave the store here and nowhere else."""
 
 from __future__ import annotations
 
@@ -114,8 +114,7 @@ class ImageReader:
             pixels = windows[numbers.to(device), top.to(device), left.to(device)]
             return Batch(pixels, labels, numbers, *drawn).each(lambda tensor: tensor.to(device))
         pixels = self._memory(len(samples), crop)
-        places = zip(pixels.numpy(), samples.tolist(), top.tolist(), left.tolist(), strict=True)
-        for target, sample, y, x in places:
+        for target, sample, y, x in zip(pixels.numpy(), samples.tolist(), top.tolist(), left.tolist(), strict=True):
             target[...] = self.images[sample][y : y + crop, x : x + crop]
         batch = Batch(pixels, labels, numbers, *drawn)
         return batch.each(Tensor.pin_memory) if self.pin else batch

@@ -1,4 +1,7 @@
-"""Memory that a process shares with its children: they fill it, and it reads it without a copy."""
+"""Memory that a process shares with its children: they fill it, and it reads it without a copy.
+
+Not data/buffers.py, whose memory is of one process.
+"""
 
 from __future__ import annotations
 

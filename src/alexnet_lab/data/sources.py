@@ -103,5 +103,5 @@ def check_at_hand(data: DataConfig, source: Source) -> None:
 
 
 def _root(data: CollectionConfig) -> Path:
-    """Where the images are; what can be fetched has a place for it."""
+    """Where the images are, or are fetched to."""
     return Path(data.root).expanduser() if data.root is not None else Path(data.store_root) / "downloads"

@@ -16,10 +16,10 @@ CHECKSUM_COLUMNS = ("file", "first_byte", "end_byte", "first_image", "last_image
 _PIECE = 2**20
 
 
-def verify_store(path: Path, told: Callable[[int], None] = lambda count: None) -> Store:
+def verify_store(path: Path, advance: Callable[[int], None] = lambda count: None) -> Store:
     """Open a store and read all of it; raises StoreError naming the damaged file and images.
 
-    told(bytes) is called whenever so many more are read.
+    advance(bytes) is called whenever so many more are read.
     """
     store = open_store(path)
     stretches: list[tuple[Path, int, int, str, str]] = []  # file, first and end byte, what it holds, SHA-256
@@ -36,7 +36,7 @@ def verify_store(path: Path, told: Callable[[int], None] = lambda count: None) -
         for (file, first, end, images, expected), sha256 in zip(stretches, found, strict=True):
             if sha256 != expected:
                 raise StoreError(f"{file}:{images} is damaged (its checksum is not the manifest's); {REMEDY}")
-            told(end - first)
+            advance(end - first)
     except OSError as error:
         raise StoreError(f"{error.filename or store.path}: {error.strerror or error}; {REMEDY}") from error
     return store

@@ -1,6 +1,6 @@
 """Writes a packed store so that it can be killed at any moment and goes on where it was.
 
-Blocks are appended to the files of a hidden folder beside the store's place. Every two seconds what has been
+Chunks are appended to the files of a hidden folder beside the store. Every two seconds what has been
 written is synced to the disk and progress.npz says how much that is; who comes later cuts the files back to
 that length. The last step is to rename the folder.
 """
@@ -23,7 +23,7 @@ import numpy as np
 from alexnet_lab.core.files import write_bytes, write_json
 from alexnet_lab.core.growing_file import GrowingFile
 from alexnet_lab.data.array_file import ArrayFile
-from alexnet_lab.data.block import Block
+from alexnet_lab.data.chunk import Chunk
 from alexnet_lab.data.pixel_statistics import PixelStatistics
 from alexnet_lab.data.store import REMEDY, SCHEMA_VERSION, SPLITS, Store, StoreError, manifest_checksum, open_store
 from alexnet_lab.data.store_checks import CHECKSUM_COLUMNS, CHECKSUMS, file_facts
@@ -33,7 +33,7 @@ _PROGRESS, _MANIFEST, _QUARANTINE = "progress.npz", "manifest.json", "quarantine
 
 
 class StoreWriter:
-    """Appends blocks, the training split first; `finish` puts the store into its place in one step.
+    """Appends chunks, the training split first; `finish` gives the store its name in one step.
 
     A context manager, which closes the files. What was written before by a writer with the same arguments is
     kept, `taken` says how many images of the source that are; what another left there is removed.
@@ -78,29 +78,29 @@ class StoreWriter:
         for file in self._growing().values():
             file.close()
 
-    def append(self, split: str, block: Block) -> None:
+    def append(self, split: str, chunk: Chunk) -> None:
         """Write the next images of a split; raises ValueError for labels that have no class."""
         counts = self._class_counts[split]
-        if len(block.labels) and not 0 <= block.labels.min() <= block.labels.max() < len(counts):
-            raise ValueError(f"{split}: labels {block.labels.min()} to {block.labels.max()}, of {len(counts)} classes")
-        if len(block.labels) != len(block.sizes) or block.sizes.sum() != len(block.content):
-            raise ValueError(f"{split}: {len(block.labels)} labels, {len(block.sizes)} images")
+        if len(chunk.labels) and not 0 <= chunk.labels.min() <= chunk.labels.max() < len(counts):
+            raise ValueError(f"{split}: labels {chunk.labels.min()} to {chunk.labels.max()}, of {len(counts)} classes")
+        if len(chunk.labels) != len(chunk.sizes) or chunk.sizes.sum() != len(chunk.content):
+            raise ValueError(f"{split}: {len(chunk.labels)} labels, {len(chunk.sizes)} images")
         images = self._files[f"{split}_images"]
         begin = images.length
         if self._packing == "jpeg":
-            self._files[f"{split}_offsets"].append_rows(images.content_bytes + np.cumsum(block.sizes))
-        images.append(block.content)
-        self._files[f"{split}_labels"].append_rows(block.labels)
-        if len(block.labels):
+            self._files[f"{split}_offsets"].append_rows(images.content_bytes + np.cumsum(chunk.sizes))
+        images.append(chunk.content)
+        self._files[f"{split}_labels"].append_rows(chunk.labels)
+        if len(chunk.labels):
             first = int(counts.sum())
-            last = first + len(block.labels) - 1
-            self._tables[CHECKSUMS].append_rows([[images.path.name, begin, images.length, first, last, block.sha256]])
-        self._tables[_QUARANTINE].append_rows([[one.path, one.reason] for one in block.rejected])
-        self._class_counts[split] = counts + np.bincount(block.labels, minlength=len(counts))
-        self.taken[split] += block.taken
-        self.rejected[split] += len(block.rejected)
+            last = first + len(chunk.labels) - 1
+            self._tables[CHECKSUMS].append_rows([[images.path.name, begin, images.length, first, last, chunk.sha256]])
+        self._tables[_QUARANTINE].append_rows([[one.path, one.reason] for one in chunk.rejected])
+        self._class_counts[split] = counts + np.bincount(chunk.labels, minlength=len(counts))
+        self.taken[split] += chunk.taken
+        self.rejected[split] += len(chunk.rejected)
         if split == "train":
-            self._statistics.merge(block.statistics)
+            self._statistics.merge(chunk.statistics)
         if time.monotonic() - self._synced >= SECONDS_BETWEEN_SYNCS:
             self.sync()
 
@@ -128,9 +128,9 @@ class StoreWriter:
         return np.flatnonzero(self._class_counts[split] == 0).tolist()
 
     def finish(self) -> Store:
-        """Write the rest, sync everything to the disk, rename the folder into place.
+        """Write the rest, sync everything to the disk, rename the folder.
 
-        Raises StoreError when something is in the store's place.
+        Raises StoreError when something has the store's name.
         """
         self.sync()
         for name, file in self._files.items():
@@ -232,7 +232,7 @@ def put_into_place(path: Path) -> Store:
     try:
         folder.rename(path)
     except OSError as error:
-        raise StoreError(f"{path}: cannot be put into place ({error.strerror}); {REMEDY}") from error
+        raise StoreError(f"{path}: cannot get its name ({error.strerror}); {REMEDY}") from error
     _sync_folder(path.parent)
     return open_store(path)
 

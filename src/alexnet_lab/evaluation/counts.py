@@ -7,12 +7,12 @@ import math
 import torch
 from torch import Tensor
 
-from alexnet_lab.training.right_answers import is_among_first
+from alexnet_lab.networks.answers import count_answers, is_among_first
 
 
 class Counts:
     """confusion: int64 (C, C), images by true class (row) and first answer (column); top5: int64 (C,), images
-    of a class with the true one among the first five answers. Of equally probable classes the lower number is first.
+    of a class with the true one among the first five answers.
     """
 
     def __init__(self, num_classes: int, device: torch.device | str = "cpu") -> None:
@@ -21,11 +21,7 @@ class Counts:
 
     def add(self, probabilities: Tensor, labels: Tensor) -> None:
         """Count the answers float (N, C) to images of classes int64 (N,)."""
-        numbers = torch.arange(probabilities.shape[1], device=labels.device)
-        highest = probabilities == probabilities.max(1, keepdim=True).values
-        answer = torch.where(highest, numbers, len(numbers)).min(1).values
-        one = torch.ones_like(labels)
-        self.confusion.index_put_((labels, answer), one, accumulate=True)
+        count_answers(self.confusion, probabilities, labels)
         self.top5.index_put_((labels,), is_among_first(probabilities, labels, 5).long(), accumulate=True)
 
     @property

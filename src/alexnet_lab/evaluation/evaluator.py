@@ -1,4 +1,4 @@
-"""Asks trained networks about every validation image, on one device or several."""
+"""Classifies every validation image with trained networks, on one device or several."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from alexnet_lab.data.reader import Batch, ImageReader
 from alexnet_lab.data.store import Store
 from alexnet_lab.evaluation.counts import Counts
 from alexnet_lab.evaluation.members import Member
-from alexnet_lab.evaluation.views import places, probabilities
+from alexnet_lab.evaluation.views import probabilities, views_of
 from alexnet_lab.training.ranks import Ranks
 from alexnet_lab.training.trainer import lightning_trainer
 
@@ -37,7 +37,7 @@ class Evaluator(lightning.LightningModule):
         self.members, self.store, self.views = members, store, views
         self.networks = nn.ModuleList(member.network for member in members)
         self.means = nn.ParameterList(nn.Parameter(member.pixel_mean, requires_grad=False) for member in members)
-        self.counts: list[Counts] = []  # a member each, then the ensemble
+        self.counts: list[Counts] = []  # one per member, then the ensemble
 
     def test_dataloader(self) -> EvaluationBatches:
         reader = ImageReader(
@@ -50,9 +50,9 @@ class Evaluator(lightning.LightningModule):
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
         together: Any = 0.0
-        asked = zip(self.members, self.networks, self.means, self.counts, strict=False)
-        for member, network, mean, counts in asked:
-            views = places(self.views, self.store.image_size, member.crop)
+        members = zip(self.members, self.networks, self.means, self.counts, strict=False)
+        for member, network, mean, counts in members:
+            views = views_of(self.views, self.store.image_size, member.crop)
             answers = probabilities(network, batch.images, mean, member.crop, views)[:, member.columns]
             if not torch.isfinite(answers).all():
                 raise UserError(f"run={member.folder}: its network answers NaN; its training had diverged")

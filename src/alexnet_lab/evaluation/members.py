@@ -1,4 +1,4 @@
-"""The trained runs that answer together, and the images that they are asked about."""
+"""The trained runs that answer together, and the images that they classify."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Member:
     """One run's network in evaluation mode, with what it takes to ask it.
 
     crop: side in pixels. pixel_mean: float32 (S, S, 3), of the images that it was trained on. columns: int64
-    (classes,), which of its answers belongs to each class of the images that are asked about.
+    (classes,), which of its answers belongs to each class of the images.
     """
 
     folder: Path
@@ -116,7 +116,7 @@ def _configuration(folder: Path, moved: Mapping[str, str], trust: bool) -> RunCo
     if "${" in repr(settings):
         raise UserError(f"{folder / CONFIG_FILE}: refers to something outside the file")
     data = settings.get("data")
-    if isinstance(data, dict) and "fractals" in data:  # same_run.MIGRATIONS
+    if isinstance(data, dict) and "fractals" in data:  # config_snapshot.MIGRATIONS
         raise UserError(f"run={folder}: its images, fractals of an earlier version, are rendered no more")
     for key in moved:
         if isinstance(data, dict) and key.removeprefix("data.") not in data:

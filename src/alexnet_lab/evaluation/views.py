@@ -1,4 +1,4 @@
-"""The parts of a stored image that a network is asked about (sections 4.1 and 6 of the paper)."""
+"""The parts of a stored image that a network classifies (sections 4.1 and 6 of the paper)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 
 class View(NamedTuple):
-    """Place of the upper left corner, in pixels, and whether the view is mirrored left to right."""
+    """Crop offset, in pixels, and whether the view is mirrored left to right."""
 
     top: int
     left: int
     mirrored: bool
 
 
-def places(views: str, side: int, crop: int) -> list[View]:
+def views_of(views: str, side: int, crop: int) -> list[View]:
     """The views of images of `side` pixels: the centre, or four corners and the centre, each mirrored too."""
     last, centre = side - crop, (side - crop) // 2
     if views == "centre":

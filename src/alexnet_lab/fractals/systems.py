@@ -3,7 +3,7 @@
 A system is 2 to 4 affine maps x -> A x + b; its attractor is the shape. Random maps mostly give dust or
 blobs. Anderson and Farrell (2022), "Improving fractal pre-training", sample each map through its singular
 values, A = R(theta) diag(s1, s2) R(phi) diag(1, +-1), and hold the sum of s1 + 2 s2 over the N maps in
-[(5 + N) / 2, (6 + N) / 2], which gives shapes that fill their place and have structure.
+[(5 + N) / 2, (6 + N) / 2], which gives shapes that fill their square and have structure.
 Kataoka et al. (2020), "Pre-training without natural images", introduced such systems as classes.
 """
 
@@ -83,7 +83,7 @@ def _candidates(seed: int, first: int, count: int) -> Systems:
     weighted = stretch_1[:, 0] + 2.0 * stretch_2[:, 0]
     for index in range(1, MAX_MAPS):
         weighted = weighted + (stretch_1[:, index] + 2.0 * stretch_2[:, index])
-    # The sum's place within its range reuses the map count's draw: its low digits are independent enough.
+    # The sum's position within its range reuses the map count's draw: its low digits are independent enough.
     within = draws[:, 0] * 3.0 - (map_count[:, 0] - 2)
     factor = ((0.5 * (5.0 + map_count[:, 0]) + 0.5 * within) / weighted)[:, np.newaxis]
     return Systems(

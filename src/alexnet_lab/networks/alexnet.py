@@ -108,7 +108,8 @@ class AlexNet(nn.Module):
         counts["conv6"] = counts["conv5"]
         before, after = options.edges()
         joined = 1 if options.communicating else towers  # groups of the layers in which towers may meet
-        narrow = 0 if overlapping else 1  # run 147 takes a pixel of padding from conv2 and conv5
+        ceiling = options.pool_rounding == "ceiling"
+        narrow = 1 if ceiling and not overlapping else 0  # run 147 takes a pixel of padding from conv2 and conv5
         seen = 3  # maps or units that the next layer sees
 
         def followers(layer: str) -> OrderedDict[str, nn.Module]:
@@ -117,7 +118,7 @@ class AlexNet(nn.Module):
             normalized = options.lrn and layer != without and int(layer[-1]) in options.lrn_layers
             for word in LAYER_ORDERS[options.layer_order].get(layer, ("activation", "lrn")):
                 if word == "pool":
-                    made["pool"] = nn.MaxPool2d(3 if overlapping else 2, stride=2, ceil_mode=True)
+                    made["pool"] = nn.MaxPool2d(3 if overlapping else 2, stride=2, ceil_mode=ceiling)
                 elif word == "activation" and layer != without:
                     made["activation"] = ACTIVATIONS[options.activation]()
                 elif word == "lrn" and normalized:

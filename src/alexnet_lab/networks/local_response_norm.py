@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alexnet_lab.networks.local_response_norm_shared import Constants, compute_dtype, is_channels_last
+from alexnet_lab.networks.local_response_norm_shared import Constants, compute_dtype, inverse_power, is_channels_last
 
 # Elements that one thread takes per step: enough to hide the cost of some ten calls from Python, few enough
 # for the intermediate results to stay in cache. Half to four times as many are within 10 % of the speed.
@@ -68,13 +68,7 @@ def plain_local_response_norm(x: Tensor, constants: Constants) -> Tensor:
     total = squares.narrow(2, 0, channels)
     for shift in range(1, size):
         total = total + squares.narrow(2, shift, channels)
-    d = k + alpha / size * total
-    if beta == 0.75:
-        root = d.rsqrt()
-        power = root * root.sqrt()
-    else:
-        power = d.pow(-beta)
-    return (towers * power).flatten(1, 2).to(x.dtype)
+    return (towers * inverse_power(k + alpha / size * total, beta)).flatten(1, 2).to(x.dtype)
 
 
 class _LocalResponseNormFunction(torch.autograd.Function):

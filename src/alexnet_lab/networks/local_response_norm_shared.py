@@ -1,4 +1,4 @@
-"""What the implementations of local response normalization share."""
+"""What the implementations of normalization share, across channels and within maps."""
 
 from __future__ import annotations
 
@@ -26,3 +26,11 @@ def is_channels_last(x: Tensor) -> bool:
 def compute_dtype(x: Tensor) -> torch.dtype:
     """Half types are computed in float32: their squares would overflow, their sums lose digits."""
     return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+def inverse_power(d: Tensor, beta: float) -> Tensor:
+    """d^-beta."""
+    if beta == 0.75:
+        root = d.rsqrt()  # d^-0.75 = d^-1/2 d^-1/4: two square roots are far cheaper than a power
+        return root * root.sqrt()
+    return d.pow(-beta)

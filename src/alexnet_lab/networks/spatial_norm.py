@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alexnet_lab.networks.local_response_norm_shared import compute_dtype
+from alexnet_lab.networks.local_response_norm_shared import compute_dtype, inverse_power
 
 # Elements that a thread takes at a time, but one image at least: intermediate results then stay in its cache.
 ELEMENTS_AT_A_TIME = 131072
@@ -48,7 +48,7 @@ class SpatialNorm(nn.Module):
 def plain_spatial_norm(x: Tensor, constants: Constants) -> Tensor:
     """The same in differentiable operations: for compilers, exporters and double backward."""
     wide = x.to(compute_dtype(x))
-    return (wide * _inverse_power(_denominator(wide, constants), constants.beta)).to(x.dtype)
+    return (wide * inverse_power(_denominator(wide, constants), constants.beta)).to(x.dtype)
 
 
 class _SpatialNormFunction(torch.autograd.Function):
@@ -61,7 +61,7 @@ class _SpatialNormFunction(torch.autograd.Function):
         result = torch.empty_like(x)
         for part, y in zip(_parts(x), _parts(result), strict=True):
             wide = part.to(compute_dtype(x))
-            y.copy_(_inverse_power(_denominator(wide, constants), constants.beta).mul_(wide))
+            y.copy_(inverse_power(_denominator(wide, constants), constants.beta).mul_(wide))
         return result
 
     @staticmethod
@@ -74,7 +74,7 @@ class _SpatialNormFunction(torch.autograd.Function):
         for part, g, dx in zip(_parts(x), _parts(gradient), _parts(result), strict=True):
             wide = part.to(compute_dtype(x))
             d = _denominator(wide, constants)
-            scaled = _inverse_power(d, constants.beta).mul_(g)
+            scaled = inverse_power(d, constants.beta).mul_(g)
             around = _mean((scaled * wide).div_(d), constants.size)
             dx.copy_(scaled.addcmul_(wide, around, value=-2 * constants.alpha * constants.beta))
         return result, None
@@ -93,11 +93,3 @@ def _mean(x: Tensor, size: int) -> Tensor:
 
 def _denominator(x: Tensor, constants: Constants) -> Tensor:
     return _mean(x * x, constants.size) * constants.alpha + 1.0
-
-
-def _inverse_power(d: Tensor, beta: float) -> Tensor:
-    """d^-beta."""
-    if beta == 0.75:
-        root = d.rsqrt()  # x^-0.75 = x^-1/2 * x^-1/4: two square roots are far cheaper than a power
-        return root * root.sqrt()
-    return d.pow(-beta)

@@ -59,8 +59,8 @@ def draw(table: AblationTable) -> Figure:
     FigureCanvasAgg(figure)
     for number, metric in enumerate(HEADINGS):
         left = EDGE + LABEL + number * (PANEL + WORDS + EDGE)
-        place = (left / WIDTH, BELOW / height, PANEL / WIDTH, (height - ABOVE - BELOW) / height)
-        axes = figure.add_axes(place)
+        rectangle = (left / WIDTH, BELOW / height, PANEL / WIDTH, (height - ABOVE - BELOW) / height)
+        axes = figure.add_axes(rectangle)
         _panel(axes, table, rows, metric, named=number == 0)
     figure.text(EDGE / WIDTH, 1 - 0.28 / height, title(table), color=TEXT, size=13, weight="bold", va="center")
     _legend(figure, table, height)
@@ -71,25 +71,25 @@ def _panel(axes: Axes, table: AblationTable, rows: list[Row], metric: str, named
     margin = getattr(table.experiment.margin, metric)
     axes.axvspan(-margin, margin, color=BAND, lw=0, zorder=0)
     axes.axvline(0, color=FAINT, lw=1, zorder=1)
-    for place in range(1, len(rows)):
-        axes.axhline(place - 0.5, color=BAND, lw=1, zorder=0)
+    for number in range(1, len(rows)):
+        axes.axhline(number - 0.5, color=BAND, lw=1, zorder=0)
     reach = 2 * margin  # of the axis, both ways
-    for place, row in enumerate(rows):
+    for y, row in enumerate(rows):
         difference = row.differences[metric]
         assert difference is not None
         value, paper = difference.estimate, difference.effect
         if value is not None:
             half_width = value.half_width or 0.0
             line: dict[str, Any] = {"color": OURS, "zorder": 3}
-            axes.plot([value.mean - half_width, value.mean + half_width], [place - NEAR] * 2, lw=2, **line)
-            axes.plot([value.mean], [place - NEAR], marker="o", ms=7, ls="", **line)
+            axes.plot([value.mean - half_width, value.mean + half_width], [y - NEAR] * 2, lw=2, **line)
+            axes.plot([value.mean], [y - NEAR], marker="o", ms=7, ls="", **line)
             reach = max(reach, abs(value.mean) + half_width)
         if paper is not None:
-            axes.plot([paper], [place + NEAR], marker="D", ms=6, ls="", mec=PAPER, mfc="white", mew=1.6, zorder=3)
+            axes.plot([paper], [y + NEAR], marker="D", ms=6, ls="", mec=PAPER, mfc="white", mew=1.6, zorder=3)
             reach = max(reach, abs(paper))
         words = "\n".join([f"n = {count(table, row)}", *textwrap.wrap(difference.words, WORD_WRAP)])
         axes.annotate(
-            words, (1, place), (8, 0), ("axes fraction", "data"), "offset points", va="center", size=9, color=TEXT
+            words, (1, y), (8, 0), ("axes fraction", "data"), "offset points", va="center", size=9, color=TEXT
         )
     axes.set_xlim(-1.08 * reach, 1.08 * reach)
     axes.set_ylim(max(1, len(rows)) - 0.5, -0.5)

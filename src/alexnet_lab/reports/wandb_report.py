@@ -63,7 +63,7 @@ def make_report(
 
 
 def comparison(rows: list[dict[str, Any]]) -> str:
-    """The table in Markdown: a row a variant, ours and the paper's difference side by side."""
+    """The table in Markdown: one row per variant, ours and the paper's difference side by side."""
     head = ["variant", "n"]
     for title in TITLES.values():
         head += [title, "against base", "paper"]

@@ -128,7 +128,7 @@ def curve(title: str, metric: str, log: bool = False) -> wr.LinePlot:
 
 
 def bars(title: str, metric: str) -> wr.BarPlot:
-    """A bar a variant: the mean over seeds, with the standard error."""
+    """One bar per variant: the mean over seeds, with the standard error."""
     return wr.BarPlot(
         title=title,
         metrics=[wr.SummaryMetric(metric)],
@@ -149,7 +149,7 @@ def error_bars() -> list[wr.BarPlot]:
 
 
 def system(title: str, *metrics: str) -> wr.LinePlot:
-    """What wandb samples of the machine, a line a run."""
+    """What wandb samples of the machine, one line per run."""
     shown: list[Any] = [f"system/{metric}" for metric in metrics]
     return wr.LinePlot(title=title, x="Relative Time (Process)", y=shown, max_runs_to_show=100)
 

@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.files import make_folder
 from alexnet_lab.core.locks import is_open_file, open_lock_file, try_lock
 
 LOCK_FILE = ".lock"
@@ -75,15 +76,13 @@ def hold_for_life(folder: Path) -> None:
     Takes over the lock that the scheduler handed down, where it did. Ranks other than zero write nothing and
     need none. Raises UserError where another process runs the folder.
     """
-    handed_down = os.environ.pop(HANDED_DOWN, "")
+    inherited = inherited_lock(folder)
+    os.environ.pop(HANDED_DOWN, None)
     if not is_rank_zero():
         return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be made ({error.strerror}); choose another place") from None
-    if handed_down.isdigit() and is_open_file(int(handed_down), folder / LOCK_FILE):
-        lock = RunLock(int(handed_down))
+    make_folder(folder)
+    if inherited is not None:
+        lock = inherited
         os.set_inheritable(lock.descriptor, False)
         lock.describe()
     else:
@@ -92,6 +91,12 @@ def hold_for_life(folder: Path) -> None:
             raise UserError(f"{folder}: is being run by {holder(folder) or 'another process'}; wait until it has ended")
         lock = taken
     _held_for_life.append(lock)
+
+
+def inherited_lock(folder: Path) -> RunLock | None:
+    """The lock that the scheduler of a sweep has handed down with this run folder; None where it has not."""
+    number = os.environ.get(HANDED_DOWN, "")
+    return RunLock(int(number)) if number.isdigit() and is_open_file(int(number), folder / LOCK_FILE) else None
 
 
 def is_rank_zero() -> bool:

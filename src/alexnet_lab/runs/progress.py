@@ -24,17 +24,17 @@ def show_progress(folder: Path, progress: Mapping[str, Any]) -> None:
 def read_progress(folder: Path) -> dict[str, Any]:
     """What a run last said of itself: texts and finite numbers that are no less than 0, and nothing else."""
     try:
-        news = read_json(folder / PROGRESS_FILE, largest=2**16)
+        content = read_json(folder / PROGRESS_FILE, largest=2**16)
     except (OSError, ValueError, UserError):
         return {}
-    if not isinstance(news, dict):
+    if not isinstance(content, dict):
         return {}
     kept: dict[str, Any] = {}
     for key in TEXTS:
-        if isinstance(text := news.get(key), str):
+        if isinstance(text := content.get(key), str):
             kept[key] = "".join(c for c in text if c.isprintable())[:80]
     for key in NUMBERS:
-        number = news.get(key)
+        number = content.get(key)
         if isinstance(number, (int, float)) and not isinstance(number, bool) and 0 <= number < 1e12:
             kept[key] = number
     return kept

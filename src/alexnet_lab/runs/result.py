@@ -21,7 +21,7 @@ SCHEMA_VERSION = VERSION
 RESULT_FILE = "result.json"
 
 NUMBER = (int, float)
-# What is read from results, by its place in them; numbers are no less than 0.
+# What is read from results, by the part of the result that it is in; numbers are no less than 0.
 KINDS: dict[str, dict[str, Any]] = {
     "": {"status": str, "seed": int, "parameters": int, "epochs": int, "steps": int, "wall_seconds": NUMBER},
     "metrics": {"val_top1_error": NUMBER, "val_top5_error": NUMBER},
@@ -77,34 +77,34 @@ def refuse_partial(folder: Path, result: Mapping[str, Any]) -> None:
         )
 
 
-def _check_values(value: Any, place: str = "") -> None:
+def _check_values(value: Any, key_path: str = "") -> None:
     """Raise ValueError for numbers that no run has, and text that would change the lines of a table or a terminal."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            _check_values(key, place)
-            _check_values(inner, f"{place}.{key}" if place else key)
+            _check_values(key, key_path)
+            _check_values(inner, f"{key_path}.{key}" if key_path else key)
     elif isinstance(value, list):
         for inner in value:
-            _check_values(inner, place)
+            _check_values(inner, key_path)
     elif isinstance(value, str):
-        shown = place.startswith(SHOWN)
+        shown = key_path.startswith(SHOWN)
         if any(unicodedata.category(c) in CONTROL or (shown and not c.isprintable()) for c in value):
-            raise ValueError(f"{place or 'a key'} holds control characters")
+            raise ValueError(f"{key_path or 'a key'} holds control characters")
     elif isinstance(value, int) and abs(value) > LARGEST_NUMBER:
-        raise ValueError(f"{place} is a number of {len(hex(value)) - 2} hexadecimal digits")
+        raise ValueError(f"{key_path} is a number of {len(hex(value)) - 2} hexadecimal digits")
 
 
 def _check(result: dict[str, Any]) -> None:
     """Raise ValueError where something that is read from results is missing or of another kind."""
-    for place, kinds in KINDS.items():
-        part = result if place == "" else result.get(place)
+    for group, kinds in KINDS.items():
+        part = result if group == "" else result.get(group)
         if not isinstance(part, dict):
-            raise ValueError(f"it has no {place}")
+            raise ValueError(f"it has no {group}")
         for key, kind in kinds.items():
             value = part.get(key)
             number = isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
             if not isinstance(value, kind) or (kind in (int, NUMBER) and not number):
-                raise ValueError(f"{place + '.' if place else ''}{key} is {value!r:.40}")
+                raise ValueError(f"{group + '.' if group else ''}{key} is {value!r:.40}")
     for key, value in result["metrics"].items():
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ValueError(f"metrics.{key:.40} is {value!r:.40}")
@@ -119,10 +119,10 @@ def _check(result: dict[str, Any]) -> None:
         for key in ("classes", "train", "val"):
             if type(images.get(key)) is not int or images[key] < 1:
                 raise ValueError(f"images.{key} is {images.get(key)!r:.40}")
-    for place, key in (("model", "name"), ("data", "source"), ("data", "image_size")):
-        part = result["config"].get(place)
+    for group, key in (("model", "name"), ("data", "source"), ("data", "image_size")):
+        part = result["config"].get(group)
         if not isinstance(part, dict) or not isinstance(part.get(key), int if key == "image_size" else str):
-            raise ValueError(f"it has no config.{place}.{key}")
+            raise ValueError(f"it has no config.{group}.{key}")
     partial = result.get("partial", [])  # which versions before the limits of data did not have
     if not isinstance(partial, list) or not all(isinstance(setting, str) for setting in partial):
         raise ValueError("partial is no list of settings")

@@ -169,18 +169,18 @@ class LiveView:
             results, below = None, 0
         shown = self._fitting(max(FEWEST_JOBS, room - below))
         for job in shown:
-            news = job.progress
-            epochs = news.get("epochs")
-            done = epochs if job.state == "done" else news.get("epoch", 0)
-            error = news.get("val_top1_error")
+            progress = job.progress
+            epochs = progress.get("epochs")
+            done = epochs if job.state == "done" else progress.get("epoch", 0)
+            error = progress.get("val_top1_error")
             table.add_row(
                 job.name,
                 Text(job.state, STYLES.get(job.state, "cyan")),
                 f"{done:.1f}/{epochs}" if epochs else "",
                 ProgressBar(float(epochs), float(done or 0), width=16, complete_style="cyan") if epochs else "",
                 "" if error is None else f"{100 * error:.1f} %",
-                f"{news['images_per_second']:.0f}" if news.get("images_per_second") else "",
-                duration(news.get("seconds_left")) if job.running else "",
+                f"{progress['images_per_second']:.0f}" if progress.get("images_per_second") else "",
+                duration(progress.get("seconds_left")) if job.running else "",
             )
         lines: list[Any] = [table]
         if len(shown) < len(self.jobs):

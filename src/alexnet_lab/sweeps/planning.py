@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from alexnet_lab.config.options import RunConfig
 from alexnet_lab.core.errors import UserError
-from alexnet_lab.core.hydra_compat import number_of_values
+from alexnet_lab.core.hydra_compat import Override, number_of_values
 from alexnet_lab.core.paths import RUNS
 from alexnet_lab.data.images_at_hand import at_hand
 from alexnet_lab.runs.config_snapshot import read_configuration, refuse_other_settings

@@ -11,10 +11,9 @@ import sys
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from alexnet_lab.core.errors import PREEMPTED_EXIT_CODE, STOPPED_EXIT_CODE, Preempted, UserError
-from alexnet_lab.core.files import has_room
+from alexnet_lab.core.files import has_room, make_folder
 from alexnet_lab.core.parallel import usable_cores, visible_gpus
 from alexnet_lab.core.signals import ASKS_A_SWEEP_TO_END, listen
 from alexnet_lab.runs.checkpoints import has_checkpoint, room_for_checkpoints
@@ -88,7 +87,7 @@ class Scheduler:
                 turn.view.state = "complete"
                 self.counts["complete before"] += 1
         for turn in self.waiting:
-            _make_folder(turn.job.folder)
+            make_folder(turn.job.folder)
         previous = listen(ASKS_A_SWEEP_TO_END, self._ask_to_end)
         try:
             views = [turn.view for turn in self.turns]
@@ -185,20 +184,13 @@ class Scheduler:
     def _fail(self, turn: _Turn, code: int) -> None:
         turn.failures.append(job_process.ending(code))
         turn.view.finish("failed")
-        news = {**turn.view.progress, "state": "failed", "ending": turn.failures[-1], "attempts": len(turn.failures)}
-        show_progress(turn.job.folder, news)
+        failed = {"state": "failed", "ending": turn.failures[-1], "attempts": len(turn.failures)}
+        show_progress(turn.job.folder, turn.view.progress | failed)
         if len(turn.failures) <= self.retries and code != STOPPED_EXIT_CODE:
             turn.view.state = "waiting"
             self.waiting.append(turn)
         else:
             self.counts["failed"] += 1
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be made ({error.strerror}); choose another place") from None
 
 
 def _print_end_of(turn: _Turn) -> None:

@@ -72,7 +72,7 @@ def job_status(folder: Path) -> JobStatus:
 
 
 def print_status(folder: Path, jobs: Sequence[JobStatus]) -> None:
-    """A row a job on standard output. Raises UserError afterwards where something is damaged."""
+    """One row per job on standard output. Raises UserError afterwards where something is damaged."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=160)
@@ -83,14 +83,14 @@ def print_status(folder: Path, jobs: Sequence[JobStatus]) -> None:
         table.add_column(column, justify="right", no_wrap=True, min_width=len(column))
     table.add_column("", min_width=30)
     for job in jobs:
-        news = job.progress
-        error, epochs = news.get("val_top1_error"), news.get("epochs")
+        progress = job.progress
+        error, epochs = progress.get("val_top1_error"), progress.get("epochs")
         table.add_row(
             Text("".join(c for c in job.name if c.isprintable())),
             Text(job.state, STYLES.get(job.state, "cyan")),
-            f"{news.get('epoch', 0):.1f}/{epochs}" if epochs else "",
+            f"{progress.get('epoch', 0):.1f}/{epochs}" if epochs else "",
             "" if error is None else f"{100 * error:.1f} %",
-            duration(news.get("seconds_left")) if job.state == "running" else "",
+            duration(progress.get("seconds_left")) if job.state == "running" else "",
             Text(job.note if job.state != "damaged" else "", "dim"),
         )
     console.print(f"{folder}: {in_words(jobs)}", highlight=False, markup=False, soft_wrap=True)

@@ -57,27 +57,27 @@ class Predictions:
     towers: int
 
 
-def draw(told: Predictions) -> list[Drawing]:
+def draw(shown: Predictions) -> list[Drawing]:
     """The images of predictions, and conv1's kernels where there are any."""
     guesses = [
-        Guess(image, told.names[label], [told.names[each] for each in classes], probabilities.tolist())
+        Guess(image, shown.names[label], [shown.names[each] for each in classes], probabilities.tolist())
         for image, label, classes, probabilities in zip(
-            told.images, told.labels, told.classes, told.probabilities, strict=True
+            shown.images, shown.labels, shown.classes, shown.probabilities, strict=True
         )
     ]
-    right = f"{np.trace(told.counts)} of {told.counts.sum()} right"
+    right = f"{np.trace(shown.counts)} of {shown.counts.sum()} right"
     drawn = [
-        confusion_matrix(told.counts, told.names, f"confusion matrix {told.after}: {right}"),
-        top5_panels(guesses[: told.panels], f"five most probable classes {told.after}"),
-        misclassified(guesses[told.panels :], f"surest mistakes {told.after}"),
+        confusion_matrix(shown.counts, shown.names, f"confusion matrix {shown.after}: {right}"),
+        top5_panels(guesses[: shown.panels], f"five most probable classes {shown.after}"),
+        misclassified(guesses[shown.panels :], f"surest mistakes {shown.after}"),
     ]
-    if len(told.kernels):
-        drawn.append(kernels(told.kernels, told.towers, f"conv1 kernels {told.after}, a block a tower"))
+    if len(shown.kernels):
+        drawn.append(kernels(shown.kernels, shown.towers, f"conv1 kernels {shown.after}, one block per tower"))
     return drawn
 
 
 def kernels(weight: NDArray[np.float32], towers: int, caption: str) -> Drawing:
-    """conv1's kernels, (K, 3, S, S), as figure 3 of the paper shows them: a block a tower, each on its own scale."""
+    """conv1's kernels, (K, 3, S, S), as in figure 3 of the paper: one block per tower, each scaled by itself."""
     number, side = len(weight), weight.shape[2]
     zoom = max(2, 44 // side)
     cell, gap, between = side * zoom, 3, 14
@@ -89,9 +89,9 @@ def kernels(weight: NDArray[np.float32], towers: int, caption: str) -> Drawing:
     largest = np.abs(weight).reshape(number, -1).max(1).clip(1e-12)[:, None, None, None]
     tiles = np.round(127.5 + 127.5 * weight / largest).astype(np.uint8).transpose(0, 2, 3, 1)
     for index, tile in enumerate(tiles):
-        tower, place = divmod(index, share) if share * towers == number else (0, index)
-        top = tower * (block + between) + gap + place // columns * (cell + gap)
-        left = gap + place % columns * (cell + gap)
+        tower, position = divmod(index, share) if share * towers == number else (0, index)
+        top = tower * (block + between) + gap + position // columns * (cell + gap)
+        left = gap + position % columns * (cell + gap)
         sheet[top : top + cell, left : left + cell] = tile.repeat(zoom, 0).repeat(zoom, 1)
     return _image("conv1_kernels", caption, Image.fromarray(sheet))
 
@@ -119,8 +119,8 @@ def confusion_matrix(counts: NDArray[np.int64], names: Sequence[str], caption: s
         draw.text((edge - 6, middle), words[row], INK, _font(), anchor="rm")
         for column in np.flatnonzero(counts[row]) if cell >= 24 else []:
             color = PAPER if share[row, column] > 0.35 else INK
-            place = (edge + column * cell + cell / 2, middle)
-            draw.text(place, str(counts[row, column]), color, _font(11), anchor="mm")
+            center = (edge + column * cell + cell / 2, middle)
+            draw.text(center, str(counts[row, column]), color, _font(11), anchor="mm")
     draw.text(
         (MARGIN, head + side + 6), f"{number} classes, {counts.sum()} images, {np.trace(counts)} right", INK, _font()
     )

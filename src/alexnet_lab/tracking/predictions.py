@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
+from alexnet_lab.networks.answers import count_answers
 from alexnet_lab.tracking.images import Predictions
 
 log = logging.getLogger(__name__)
@@ -38,11 +39,12 @@ class PredictionImages(Callback):
         self._hook: torch.utils.hooks.RemovableHandle | None = None
         self._logits: Tensor | None = None
         self._seen: list[tuple[np.ndarray, ...]] = []
+        self._confusion: Tensor | None = None
 
     def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         if trainer.sanity_checking or not is_due(trainer.current_epoch + 1, trainer.max_epochs or 0):
             return
-        self._seen = []
+        self._seen, self._confusion = [], None
         network: Any = pl_module.network
         self._hook = network.register_forward_hook(self._keep)
 
@@ -60,9 +62,13 @@ class PredictionImages(Callback):
     ) -> None:
         if self._hook is None or self._logits is None:
             return
-        probabilities, classes = self._logits.float().softmax(1).topk(min(5, self._logits.shape[1]))
-        told = (batch.samples, batch.labels, classes, probabilities)
-        self._seen.append(tuple(tensor.cpu().numpy() for tensor in told))
+        number = self._logits.shape[1]
+        if self._confusion is None:
+            self._confusion = batch.labels.new_zeros(number, number)
+        count_answers(self._confusion, self._logits, batch.labels)
+        probabilities, classes = self._logits.float().softmax(1).topk(min(5, number))
+        seen = (batch.samples, batch.labels, classes, probabilities)
+        self._seen.append(tuple(tensor.cpu().numpy() for tensor in seen))
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         if self._hook is None:
@@ -73,8 +79,7 @@ class PredictionImages(Callback):
         names = data.store.class_names
         samples, labels, classes, probabilities = (np.concatenate(each) for each in zip(*self._seen, strict=True))
         self._seen = []
-        flat = np.bincount(labels * len(names) + classes[:, 0], minlength=len(names) ** 2)
-        total: Any = trainer.strategy.reduce(torch.from_numpy(flat).to(pl_module.device), reduce_op="sum")
+        confusion: Any = trainer.strategy.reduce(self._confusion, reduce_op="sum")
         if not trainer.is_global_zero:
             return
         spread, surest = spread_over_classes(labels), surest_mistakes(labels, classes, probabilities)
@@ -88,7 +93,7 @@ class PredictionImages(Callback):
         predictions = Predictions(
             after=f"after epoch {trainer.current_epoch + 1}",
             names=names,
-            counts=total.cpu().numpy().reshape(len(names), len(names)),
+            counts=confusion.cpu().numpy(),
             panels=len(spread),
             images=np.asarray(images),
             labels=labels[shown],
@@ -101,13 +106,13 @@ class PredictionImages(Callback):
 
 
 def spread_over_classes(labels: np.ndarray) -> np.ndarray:
-    """Places of a few images of classes as different as there are, the same after every epoch."""
+    """Positions of a few images of classes as different as there are, the same after every epoch."""
     by_class = np.argsort(labels, kind="stable")
     return by_class[np.unique(np.linspace(0, len(by_class) - 1, PANELS).round().astype(int))]
 
 
 def surest_mistakes(labels: np.ndarray, classes: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Places of the misclassified images with the most probable wrong classes, surest first."""
+    """Positions of the misclassified images with the most probable wrong classes, surest first."""
     wrong = np.flatnonzero(classes[:, 0] != labels)
     return wrong[np.argsort(-probabilities[wrong, 0], kind="stable")][:MISTAKES]
 

@@ -1,4 +1,4 @@
-"""The tracker of a run: who else is told of the metrics. The run folder holds everything in any case."""
+"""What a run's metrics are sent to besides its folder, which holds everything in any case."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from lightning.pytorch.loggers import Logger
 
 
 class Tracker:
-    """What a run has to do with its tracker: loggers and callbacks for the trainer, rows, and the end.
-
-    This one tells nobody.
-    """
+    """Loggers and callbacks for the trainer, rows of metrics, and the end of the run. This one is a no-op."""
 
     loggers: list[Logger]
     callbacks: list[Callback]

@@ -58,8 +58,8 @@ def find_access(wanted: bool = False) -> Access:
         return Access("offline", f"the key is of no use, {type(error).__name__}", log_in, server)
     if not key:
         return Access("offline", "no key", log_in, server)
-    if trouble := answers(server):
-        return Access("offline", trouble, f"try again when {server} can be reached", server)
+    if problem := answers(server):
+        return Access("offline", problem, f"try again when {server} can be reached", server)
     return Access("online", server=server)
 
 

@@ -118,8 +118,8 @@ def packed(predictions: Predictions) -> dict[str, Any]:
 
 def unpacked(message: dict[str, Any]) -> Predictions:
     """What `packed` made into parts of this message."""
-    told = {field.name: message[field.name] for field in fields(Predictions)}
-    return Predictions(**told | {key: _from_text(told[key]) for key in ARRAYS})
+    values = {field.name: message[field.name] for field in fields(Predictions)}
+    return Predictions(**values | {key: _from_text(values[key]) for key in ARRAYS})
 
 
 def _as_text(array: np.ndarray) -> str:

@@ -3,8 +3,8 @@
 It is a process of its own so that nothing of W&B can hold up or end a training run: the run writes lines and
 goes on, whether they are read or not. Its working folder is the run's, so that every path it names is relative.
 
-Standard input: a JSON object a line, {"do": "start" | "row" | "images" | "summary" | "artifact" | "finish", ...}.
-Standard output: a JSON object a line, {"say": text, "level": "info" | "warning"}, the first of them with "used":
+Standard input: one JSON object per line, {"do": "start" | "row" | "images" | "summary" | "artifact" | "finish", ...}.
+Standard output: one JSON object per line, {"say": text, "level": "info" | "warning"}, the first of them with "used":
 whether W&B is, {"stop": true} when somebody stops
 the run on W&B, and at last {"done": true}.
 """

@@ -1,4 +1,4 @@
-"""A run on Weights & Biases: what is told, and when. Who speaks with it is another process (wandb_process)."""
+"""A run on Weights & Biases: what it is told, and when. Who speaks with it is another process (wandb_process)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import lightning
 from lightning.pytorch.callbacks import Callback
 
 from alexnet_lab.config.options import LoggerConfig, RunConfig
-from alexnet_lab.core.epochs import epochs_between, steps_an_epoch
+from alexnet_lab.core.epochs import epochs_between, steps_per_epoch
 from alexnet_lab.core.errors import EXIT_USER_ERROR, PREEMPTED_EXIT_CODE, Preempted, UserError
 from alexnet_lab.runs.metrics import best_and_final_errors
 from alexnet_lab.tracking.images import Predictions
@@ -44,37 +44,37 @@ class WandbTracker(Tracker):
         self.run, self.folder, self.stop, self.log_artifacts = run, folder, stop, run.logger.log_artifacts
         self.callbacks = [_Start(self), PredictionImages(self.images)]
         self._pipe: WandbPipe | None = None
-        self._steps_an_epoch = self._steps_a_validation = 1
+        self._steps_per_epoch = self._steps_per_validation = 1
         self._last_step: dict[str, float] = {}  # the row of an epoch's last step, until its validation is over
         self._finish_seconds = FINISH_SECONDS
 
     def start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         if not trainer.is_global_zero:
             return
-        self._steps_an_epoch = steps_an_epoch(trainer)
-        self._steps_a_validation = self._steps_an_epoch * epochs_between(trainer)
+        self._steps_per_epoch = steps_per_epoch(trainer)
+        self._steps_per_validation = self._steps_per_epoch * epochs_between(trainer)
         parameters = sum(parameter.numel() for parameter in module.parameters())
         if self.log_artifacts:
             self._finish_seconds += 4 * parameters / UPLOAD_RATE
         try:
-            told = description(self.run, self.folder, parameters, trainer.world_size)
-            told |= {"pid": os.getpid(), "finish_seconds": self._finish_seconds, "sync_command": SYNC_COMMAND}
-            self._pipe = WandbPipe(self.folder, told, lambda: self.stop(BUTTON))
+            start = description(self.run, self.folder, parameters, trainer.world_size)
+            start |= {"pid": os.getpid(), "finish_seconds": self._finish_seconds, "sync_command": SYNC_COMMAND}
+            self._pipe = WandbPipe(self.folder, start, lambda: self.stop(BUTTON))
         except OSError as error:  # such as a full disk
             log.warning("W&B: not used (%s); the run folder has everything", error)
 
     def row(self, values: dict[str, float]) -> None:
         step = int(values["step"])
-        told = {key: value for key, value in values.items() if key not in ("step", "seconds")}  # W&B keeps its own
+        payload = {key: value for key, value in values.items() if key not in ("step", "seconds")}  # W&B keeps its own
         # Epochs that have passed, a fraction between two of them: the axis of every curve.
-        told["epoch"] = step / self._steps_an_epoch
+        payload["epoch"] = step / self._steps_per_epoch
         # W&B takes nothing more of a step that it knows when a run goes on. So the last step before a validation waits
         # for its end: where that is interrupted, the run that goes on tells of it.
-        if step % self._steps_a_validation == 0 and "val_loss" not in told:
-            self._last_step = told
+        if step % self._steps_per_validation == 0 and "val_loss" not in payload:
+            self._last_step = payload
             return
         self._tell_last_step(step)
-        self._tell(do="row", step=step, values=told)
+        self._tell(do="row", step=step, values=payload)
 
     def images(self, step: int, predictions: Predictions) -> None:
         """Have what the network says after this step drawn and shown."""
@@ -98,10 +98,10 @@ class WandbTracker(Tracker):
         self._pipe.send(do="summary", values=errors)
         if error is None and self.log_artifacts:
             self._send_weights(errors)
-        asked = code == PREEMPTED_EXIT_CODE
+        preempted = code == PREEMPTED_EXIT_CODE
         # W&B has a preempted run of a sweep started again, and an agent's request to end comes from a person or a plan.
-        self._pipe.send(do="finish", exit_code=code, preempted=asked and not of_an_agent())
-        self._pipe.close(ENDING_SECONDS if asked else self._finish_seconds + START_SECONDS)
+        self._pipe.send(do="finish", exit_code=code, preempted=preempted and not of_an_agent())
+        self._pipe.close(ENDING_SECONDS if preempted else self._finish_seconds + START_SECONDS)
         if not self._pipe.used:
             with suppress(OSError):
                 self._weights.unlink()

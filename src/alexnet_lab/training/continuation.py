@@ -1,8 +1,8 @@
-"""When a run saves, when it stops, and how Lightning takes up its place again.
+"""When a run saves, when it stops, and how Lightning goes on from there.
 
-A place is (epoch, batches): how many batches of which epoch are done. With all of them done, validation is due.
+A position is (epoch, batches): how many batches of which epoch are done. With all of them done, validation is due.
 Nothing else about order or chance has to be kept: images, their variation and dropout are functions of the seed
-and the place.
+and the position.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Continuation(Callback):
     Comes after the record among the callbacks, so that a checkpoint holds the record of its own step.
     Where a callback asks for the end (trainer.should_stop), the run ends after the next validation.
     kept: what every checkpoint says besides: the configuration, and what the run keeps of its images.
-    Raises Preempted, on every rank at the same step, when the run was asked to end and its place is saved.
+    Raises Preempted, on every rank at the same step, when the run was asked to end and its position is saved.
     """
 
     def __init__(
@@ -49,8 +49,8 @@ class Continuation(Callback):
         self.every_seconds, self.every_steps = 60 * choice.checkpoint_minutes, choice.checkpoint_steps
         self.checkpoints, self.preemption, self.record, self.ranks = checkpoints, preemption, record, ranks
         self.kept, self.command = kept, command
-        self._place = (0, 0)
-        self._saved: tuple[int, int] | None = None  # the place that was saved last
+        self._position = (0, 0)
+        self._saved: tuple[int, int] | None = None  # the position that was saved last
         self._saved_at = time.monotonic()
         self._common_batches = 0  # of validation, that every rank has
         self._ending = False  # a callback has asked for the end, which comes with the next validation
@@ -68,14 +68,14 @@ class Continuation(Callback):
     def on_load_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        self._place = (checkpoint["place"]["epoch"], checkpoint["place"]["batches"])
-        self._saved = self._place
+        self._position = (checkpoint["place"]["epoch"], checkpoint["place"]["batches"])
+        self._saved = self._position
         trainer.should_stop, self._ending = checkpoint.get("ended", (False, False))
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self._saved_at = time.monotonic()
-        epoch, batches = self._place
-        if len(set(self.ranks.gather(self._place))) > 1:
+        epoch, batches = self._position
+        if len(set(self.ranks.gather(self._position))) > 1:
             raise UserError(
                 f"{self.checkpoints.folder}: the ranks do not read the same checkpoint; is the disk shared?"
             )
@@ -84,7 +84,7 @@ class Continuation(Callback):
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         # Here rather than at the epoch's end, because a plateau's schedule steps between the two.
-        self._place = (trainer.current_epoch, 0)
+        self._position = (trainer.current_epoch, 0)
         if trainer.global_step:
             self._save(trainer)
         if self.ranks.any_of(bool(self.preemption.requested))[0]:
@@ -96,7 +96,7 @@ class Continuation(Callback):
         self._defer_end(trainer)
         if not ends_step(trainer, batch_idx):
             return  # no checkpoint holds a gradient
-        self._place = (trainer.current_epoch, batch_idx + 1)
+        self._position = (trainer.current_epoch, batch_idx + 1)
         due = self.every_steps and trainer.global_step % self.every_steps == 0
         late = time.monotonic() - self._saved_at > self.every_seconds  # rank zero's clock decides
         stop, save = self.ranks.any_of(bool(self.preemption.requested), late and trainer.is_global_zero)
@@ -134,7 +134,7 @@ class Continuation(Callback):
         trainer.fit_loop.restarting = False
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        self._place = (trainer.current_epoch, 0)
+        self._position = (trainer.current_epoch, 0)
         self._save(trainer)
         self.checkpoints.wait()
 
@@ -152,8 +152,8 @@ class Continuation(Callback):
     def on_save_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        epoch, batches = self._place
-        checkpoint["place"] = {"epoch": epoch, "batches": batches}
+        epoch, batches = self._position
+        checkpoint["place"] = {"epoch": epoch, "batches": batches}  # under this key since the first version
         checkpoint["ended"] = (trainer.should_stop, self._ending)
         checkpoint.update(self.kept)
         if self._saved is None:  # in this process, the first
@@ -161,17 +161,17 @@ class Continuation(Callback):
         set_loops(checkpoint["loops"]["fit_loop"], epoch, batches, checkpoint["global_step"], trainer)
 
     def _save(self, trainer: lightning.Trainer) -> None:
-        if self._saved != self._place:
+        if self._saved != self._position:
             if not all(bool(torch.isfinite(weights).all()) for weights in trainer.lightning_module.parameters()):
                 raise diverged("weights are not finite", trainer.global_step)  # the last checkpoint stays whole
             trainer.save_checkpoint(self.checkpoints.folder, weights_only=False)
-        self._saved, self._saved_at = self._place, time.monotonic()
+        self._saved, self._saved_at = self._position, time.monotonic()
 
     def _stop(self, trainer: lightning.Trainer) -> None:
         self.checkpoints.wait()
         self.ranks.any_of(False)  # nobody leaves before the file is there
         why, failure = self.preemption.requested or "a signal to another rank", self.checkpoints.failure
         saved = f"could not be saved ({failure}), what was saved before is kept" if failure else "is saved"
-        place = f"step {trainer.global_step} of {steps_of_run(trainer)}"
+        reached = f"step {trainer.global_step} of {steps_of_run(trainer)}"
         kind = Stopped if self.preemption.by_a_person else Preempted
-        raise kind(f"ended by {why} after {place}, which {saved}; continue with: {self.command}")
+        raise kind(f"ended by {why} after {reached}, which {saved}; continue with: {self.command}")

@@ -89,7 +89,7 @@ def shorten_epoch(trainer: lightning.Trainer, batches: int) -> None:
 
 
 def set_loops(loops: dict[str, Any], epoch: int, batches: int, step: int, trainer: lightning.Trainer) -> None:
-    """Missed: a place to continue from that is said in epochs and batches.
+    """Missed: a position to continue from, said in epochs and batches.
 
     Sets the counters of Lightning's loops as they are when so many batches of an epoch are done. loops: "fit_loop" of
     the "loops" of a checkpoint.

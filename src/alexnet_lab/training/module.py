@@ -15,11 +15,11 @@ from torchmetrics import MeanMetric
 
 from alexnet_lab.config.options import RecipeConfig
 from alexnet_lab.data.augmentation import Augmentation
-from alexnet_lab.data.comparison_transforms import Mixup
+from alexnet_lab.data.extra_augmentations import Mixup
 from alexnet_lab.data.reader import Batch
+from alexnet_lab.networks.answers import is_among_first
 from alexnet_lab.training.ranks import Ranks
 from alexnet_lab.training.recipe import apply_group_lr_overrides, for_lightning, make_optimizer, make_schedules
-from alexnet_lab.training.right_answers import is_among_first
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Classifier(lightning.LightningModule):
     Logs per epoch, over all devices: train_loss, train_top1_error, val_loss, val_top1_error and
     val_top5_error; errors are fractions in [0, 1]. Validation is in float32 in any precision of training, and counts
     each image exactly once; its loss is cross-entropy, whatever that of training. A mixture's training error counts the
-    label of the image that lies in its place.
+    label of the image whose batch position it has.
     """
 
     def __init__(

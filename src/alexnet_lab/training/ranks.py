@@ -54,7 +54,7 @@ class Ranks:
         self.parent = os.getppid()
         self.follows = os.environ.get(RANK_ZERO) == str(self.parent)  # whether rank zero has started this process
         self._group: dist.ProcessGroup | None = None
-        self._told: str | None = None  # who was missing
+        self._missing: str | None = None  # who was missing
         self._ending = threading.Lock()  # taken by the first thread that ends the program
 
     def follow(self, started: list[subprocess.Popen[bytes]]) -> None:
@@ -124,8 +124,8 @@ class Ranks:
         """
         if self.size == 1 or not any(word in str(error).lower() for word in CONNECTION_WORDS):
             return None
-        if self._told is not None:
-            return self._told
+        if self._missing is not None:
+            return self._missing
         log.debug("a collective failed", exc_info=error)
         self._mark(self.rank, WAITING)
         deadline = time.monotonic() + self.grace
@@ -133,14 +133,14 @@ class Ranks:
             time.sleep(0.1)
         in_time = "timed out" not in str(error).lower()
         fates = [f"rank {rank} {self._fate(rank, in_time)}" for rank in self._unmarked()]
-        self._told = " and ".join(fates) or "the connection between the ranks broke"
+        self._missing = " and ".join(fates) or "the connection between the ranks broke"
         for rank in alive:
             if process := self._started_here(rank):
                 process.kill()
             elif rank == 0 and self.follows:
                 # What rank zero would say and do has to be done here; without it this process ends too.
-                end_program(f"{self._told}; the same command continues from the last checkpoint", [self.parent])
-        return self._told
+                end_program(f"{self._missing}; the same command continues from the last checkpoint", [self.parent])
+        return self._missing
 
     def end_started(self) -> None:
         """End the ranks that this process has started and that do not end by themselves within the grace."""
@@ -154,7 +154,7 @@ class Ranks:
 
     def kill_started(self) -> None:
         """End the ranks that this process has started, at once: nothing of theirs is needed any more."""
-        started, self.started = self.started, []  # whose end is no news then
+        started, self.started = self.started, []  # whose end is expected then
         for process in started:
             process.kill()
 
@@ -172,10 +172,10 @@ class Ranks:
         deadline = time.monotonic() + self.timeout
         while not over.is_set():
             if select.select([signals], [], [], 0.2)[0]:
-                asked = [number for number in os.read(signals, 64) if number in ASKS_TO_END]
+                requests = [number for number in os.read(signals, 64) if number in ASKS_TO_END]
                 # Where it is not within PyTorch, the main thread ends by itself.
-                if asked and not over.wait(LEAVE_SECONDS):
-                    self._leave(f"ended by {signal.Signals(asked[0]).name}")
+                if requests and not over.wait(LEAVE_SECONDS):
+                    self._leave(f"ended by {signal.Signals(requests[0]).name}")
             if time.monotonic() > deadline:
                 self._give_up(None)
 

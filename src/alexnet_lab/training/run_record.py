@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from alexnet_lab.core import environment
-from alexnet_lab.core.epochs import ends_step, epochs_between, steps_an_epoch, steps_of_run, validated
+from alexnet_lab.core.epochs import ends_step, epochs_between, steps_of_run, steps_per_epoch, validated
 from alexnet_lab.core.growing_file import GrowingText
 from alexnet_lab.runs.metrics import METRICS_FILE, row_text, rows_so_far, values_of_step
 from alexnet_lab.runs.progress import show_progress
@@ -91,7 +91,7 @@ class RunRecord(Callback):
             rows = rows_so_far(path, trainer.global_step, done)
             self._file = GrowingText(path, rows)
             # A step whose validation was interrupted: a tracker keeps an epoch's last step until that is over.
-            validated_at = (done + epochs_between(trainer)) * steps_an_epoch(trainer)
+            validated_at = (done + epochs_between(trainer)) * steps_per_epoch(trainer)
             if trainer.global_step == min(validated_at, steps_of_run(trainer)):
                 for values in values_of_step(rows, trainer.global_step):
                     self.tell(values)

@@ -20,7 +20,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 
 from alexnet_lab.config.options import TrainerConfig
-from alexnet_lab.core.epochs import steps_an_epoch, validated
+from alexnet_lab.core.epochs import steps_per_epoch, validated
 from alexnet_lab.core.log_file import ON_SCREEN
 from alexnet_lab.tracking.tracker import Tracker
 from alexnet_lab.training.checkpoints import Checkpoints
@@ -142,7 +142,7 @@ class LastEpoch(Callback):
         self._shorten(trainer)
 
     def _shorten(self, trainer: lightning.Trainer) -> None:
-        before = trainer.current_epoch * steps_an_epoch(trainer)
+        before = trainer.current_epoch * steps_per_epoch(trainer)
         batches = (self.steps - before) * trainer.accumulate_grad_batches
         if 0 < batches < trainer.num_training_batches:
             shorten_epoch(trainer, batches)

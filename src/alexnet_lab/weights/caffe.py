@@ -20,18 +20,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from google.protobuf.message import DecodeError
 from torch import Tensor
 
 from alexnet_lab.core.errors import UserError
+from alexnet_lab.weights.caffe_messages import NetParameter
 from alexnet_lab.weights.external_weights import ExternalWeights
-from alexnet_lab.weights.protobuf import DamagedError, Message
 
 LARGEST_FILE = 2**31  # bytes, protocol buffers' own limit
 PIXEL_MEAN = (122.67891434, 116.66876762, 104.00698793)  # of ilsvrc_2012_mean.npy, red, green, blue
 
-# Numbers of the fields in the two formats of a layer.
-NEW_FORMAT = {"name": 1, "type": 2, "blobs": 7, "convolution": 106, "inner_product": 117, "lrn": 118, "pooling": 121}
-V1_FORMAT = {"name": 4, "type": 5, "blobs": 6, "convolution": 10, "inner_product": 17, "lrn": 18, "pooling": 19}
+# By their number in the older of the two formats of a layer.
 V1_TYPES = {4: "Convolution", 14: "InnerProduct", 15: "LRN", 17: "Pooling", 18: "ReLU", 23: "TanH"}
 
 # The layers that compute; those for data, dropout and losses are left out.
@@ -47,17 +46,11 @@ GEOMETRY = ((4, 0, 1), (1, 2, 2), (1, 1, 1), (1, 1, 2), (1, 1, 2))  # stride, pa
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of the file; `fields` are the numbers of its format."""
+    """One layer of the file; `message` is of either format."""
 
     name: str
     kind: str
-    message: Message
-    fields: dict[str, int]
-
-    def parameters(self, name: str) -> Message:
-        """The layer's settings, empty where it has none and so Caffe's defaults hold."""
-        found = self.message.messages(self.fields[name])
-        return found[-1] if found else Message(memoryview(b""))
+    message: Any
 
 
 def read_caffemodel(file: Path) -> ExternalWeights:
@@ -65,7 +58,7 @@ def read_caffemodel(file: Path) -> ExternalWeights:
     if file.stat().st_size > LARGEST_FILE:
         raise UserError(f"{file}: is larger than a .caffemodel can be")
     try:
-        layers = _layers(Message(memoryview(file.read_bytes())))
+        layers = _layers(NetParameter.FromString(file.read_bytes()))
         if not layers:
             raise UserError(f"{file}: holds no layers of Caffe's; it is damaged or not a file of weights")
         order = _layer_order(layers, file)
@@ -74,7 +67,7 @@ def read_caffemodel(file: Path) -> ExternalWeights:
         for layer, expected in zip(weighted, GEOMETRY, strict=False):
             _check_geometry(layer, expected, file)
         tensors = [pair for layer in weighted for pair in _tensors(layer, file)]
-    except DamagedError as error:
+    except (DecodeError, ValueError) as error:
         raise UserError(f"{file}: is damaged, cut short, or not a file of weights ({error})") from None
     name, conv1 = tensors[0]
     if conv1.dim() != 4 or conv1.shape[1] != 3:
@@ -83,14 +76,9 @@ def read_caffemodel(file: Path) -> ExternalWeights:
     return ExternalWeights("alexnet_caffe", tensors, PIXEL_MEAN, options={"layer_order": order, **lrn})
 
 
-def _layers(net: Message) -> list[Layer]:
-    layers = []
-    for message in net.messages(100):
-        kind = message.text(NEW_FORMAT["type"])
-        layers.append(Layer(message.text(NEW_FORMAT["name"]), kind, message, NEW_FORMAT))
-    for message in net.messages(2):
-        kind = V1_TYPES.get(message.integer(V1_FORMAT["type"], 0), "")
-        layers.append(Layer(message.text(V1_FORMAT["name"]), kind, message, V1_FORMAT))
+def _layers(net: Any) -> list[Layer]:
+    layers = [Layer(layer.name, layer.type, layer) for layer in net.layer]
+    layers += [Layer(layer.name, V1_TYPES.get(layer.type, ""), layer) for layer in net.layers]
     return [layer for layer in layers if layer.kind in COMPUTE]
 
 
@@ -113,17 +101,11 @@ def _normalization(layers: list[Layer], file: Path) -> dict[str, Any]:
     """The options of LRN, which both layers must share."""
     found = []
     for layer in layers:
-        settings = layer.parameters("lrn")
-        if settings.integer(4, 0) != 0:
+        settings = layer.message.lrn
+        if settings.norm_region != 0:
             raise UserError(f"{file}: {layer.name} normalizes within each map; AlexNet does across maps")
-        found.append(
-            {
-                "lrn_size": settings.integer(1, 5),
-                "lrn_alpha": _decimal(settings.real(2, 1.0)),
-                "lrn_beta": _decimal(settings.real(3, 0.75)),
-                "lrn_k": _decimal(settings.real(5, 1.0)),
-            }
-        )
+        numbers = {f"lrn_{key}": _decimal(getattr(settings, key)) for key in ("alpha", "beta", "k")}
+        found.append({"lrn_size": settings.local_size, **numbers})
     if any(other != found[0] for other in found):
         raise UserError(f"{file}: its two LRN layers differ, which this network cannot express")
     return found[0]
@@ -135,8 +117,8 @@ def _decimal(value: float) -> float:
 
 
 def _check_geometry(layer: Layer, expected: tuple[int, int, int], file: Path) -> None:
-    settings = layer.parameters("convolution")
-    found = (settings.integer(6, 1), settings.integer(3, 0), settings.integer(5, 1))
+    settings = layer.message.convolution
+    found = (settings.stride, settings.pad, settings.group)
     if found != expected:
         words = "stride {}, padding {} and {} groups"
         raise UserError(f"{file}: {layer.name} has {words.format(*found)}, and AlexNet {words.format(*expected)}")
@@ -144,10 +126,10 @@ def _check_geometry(layer: Layer, expected: tuple[int, int, int], file: Path) ->
 
 def _tensors(layer: Layer, file: Path) -> list[tuple[str, Tensor]]:
     """Weights and biases; those of a fully connected layer as (units, inputs)."""
-    blobs = layer.message.messages(layer.fields["blobs"])
+    blobs = layer.message.blobs
     if len(blobs) != 2:
         raise UserError(f"{file}: {layer.name} has {len(blobs)} tensors, and must have weights and biases")
-    if layer.parameters("inner_product").integer(6, 0):
+    if layer.message.inner_product.transpose:
         raise UserError(f"{file}: {layer.name} keeps its weights transposed, which is not supported")
     weight, bias = (_blob(blob, layer.name) for blob in blobs)
     if layer.kind == "InnerProduct":
@@ -155,15 +137,14 @@ def _tensors(layer: Layer, file: Path) -> list[tuple[str, Tensor]]:
     return [(f"{layer.name}.weight", weight), (f"{layer.name}.bias", _without_leading_ones(bias, 1))]
 
 
-def _blob(blob: Message, name: str) -> Tensor:
-    """The numbers of a BlobProto in its shape: field 7, or in older files fields 1 to 4."""
-    shapes = blob.messages(7)
-    shape = shapes[-1].integers(1) if shapes else [blob.integer(number, 0) for number in (1, 2, 3, 4)]
-    single, double = blob.chunks(5), blob.chunks(8)
-    dtype: np.dtype[Any] = np.dtype("<f4" if single else "<f8")
-    content = bytearray().join(single or double)
-    if len(shape) > 32 or math.prod(shape) * dtype.itemsize != len(content):
-        raise DamagedError(f"{name} has {len(content) // dtype.itemsize} numbers for the shape {shape!s:.80}")
+def _blob(blob: Any, name: str) -> Tensor:
+    """The numbers of a BlobProto in its shape, which older files give in four fields. Raises ValueError."""
+    old_shape = [blob.num, blob.channels, blob.height, blob.width]
+    shape = list(blob.shape.dim) if blob.HasField("shape") else old_shape
+    content = bytearray(blob.data or blob.double_data)
+    dtype: np.dtype[Any] = np.dtype("<f4" if blob.HasField("data") else "<f8")
+    if len(shape) > 32 or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(content):
+        raise ValueError(f"{name} has {len(content) // dtype.itemsize} numbers for the shape {shape!s:.80}")
     return torch.from_numpy(np.frombuffer(content, dtype).reshape(shape))
 
 

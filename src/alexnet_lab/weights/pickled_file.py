@@ -26,8 +26,8 @@ def read_pickled(path: Path) -> Any:
             warnings.simplefilter("ignore")  # about ways of pickling: either it is read, or one line says why not
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged or hostile file may fail anywhere in there, and never mends by a traceback
-        asked = re.search(r"(?:GLOBAL|class|function) ((?:\w+\.)+\w+)", str(error))
-        if asked:
-            reason = f"it holds Python objects ({asked[1]:.80}) where weights are tensors alone"
+        wanted = re.search(r"(?:GLOBAL|class|function) ((?:\w+\.)+\w+)", str(error))
+        if wanted:
+            reason = f"it holds Python objects ({wanted[1]:.80}) where weights are tensors alone"
             raise UserError(f"{path}: refused, {reason}") from None
         raise UserError(f"{path}: cannot be read; it is damaged, cut short, or not a file of weights") from None

@@ -2,7 +2,7 @@
 
 The network of "One weird trick for parallelizing convolutional neural networks" (Krizhevsky 2014) as torchvision
 has it: one tower of 64-192-384-256-256 kernels, conv1 padded by 2, no normalization, dropout before fc6 and fc7.
-Its input is RGB on a scale of 0..1, minus a mean, over a deviation, a value a channel.
+Its input is RGB on a scale of 0..1, minus a mean, over a deviation, one value per channel.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ LARGEST_IMAGE = 1024  # side in pixels, the upper end of data.image_size
 class TrainedNetwork:
     """A network in evaluation mode: float32 (N, 3, input_size, input_size) to logits (N, num_classes).
 
-    Its input is RGB pixels on the scale of 0..255 minus pixel_mean: float32 (3,), a value a channel, or
+    Its input is RGB pixels on the scale of 0..255 minus pixel_mean: float32 (3,), one value per channel, or
     (S, S, 3), an image of which the network sees the centre; None where it is not known.
     """
 

@@ -1,1 +1,1 @@
-"""The ways in which collections of images lie on a disk, one a file."""
+"""The ways in which collections of images lie on a disk, one per file."""

@@ -14,10 +14,10 @@ import numpy as np
 
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.contents import Contents, contents_of_files
+from alexnet_lab.data.image_location import TarLocation
 from alexnet_lab.data.layouts.devkit import devkit_files, read_devkit
 from alexnet_lab.data.layouts.folders import NO_IMAGES, PassedOver, count_outside, is_meant_as_image, visible_member
 from alexnet_lab.data.listing import Listing, Split
-from alexnet_lab.data.places import TarPlace
 
 _GZIP = b"\x1f\x8b"
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
@@ -46,20 +46,20 @@ class ArchivesLayout:
         numbers = {name: number for number, name in enumerate(class_names)}
         names: list[str] = []
         labels: list[int] = []
-        places: list[TarPlace] = []
+        locations: list[TarLocation] = []
         for wnid, (archive, first, size) in zip(archived, inner, strict=True):
             for name, image, length in sorted(
                 _members(self.root / TRAIN, passed_over, is_meant_as_image, archive, first, size)
             ):
                 names.append(f"{TRAIN}/{archive}/{name}")
                 labels.append(numbers[wnid])
-                places.append(TarPlace(str(self.root / TRAIN), image, length))
-        train = Split(names, np.array(labels, dtype=np.int64), places)
+                locations.append(TarLocation(str(self.root / TRAIN), image, length))
+        train = Split(names, np.array(labels, dtype=np.int64), locations)
         rows = sorted((numbers[wnid], *member) for wnid, member in zip(wnids, val, strict=True))
         images = Split(
             [f"{VAL}/{name}" for _, name, _, _ in rows],
             np.array([label for label, *_ in rows], dtype=np.int64),
-            [TarPlace(str(self.root / VAL), first, size) for _, _, first, size in rows],
+            [TarLocation(str(self.root / VAL), first, size) for _, _, first, size in rows],
         )
         count_outside(self.root, [], passed_over)
         words = {name: devkit.words.get(name, name) for name in class_names}

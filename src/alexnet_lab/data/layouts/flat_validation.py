@@ -1,4 +1,4 @@
-"""Training images in a folder a class, validation images all in one folder, with a list of their classes.
+"""Training images in one folder per class, validation images all in one folder, with a list of their classes.
 
 So lie ImageNet's extracted archives, Kaggle's CLS-LOC tree and Tiny ImageNet.
 """
@@ -13,11 +13,11 @@ import numpy as np
 
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.contents import Contents
+from alexnet_lab.data.image_location import FileLocation
 from alexnet_lab.data.layouts.devkit import devkit_files, read_devkit
 from alexnet_lab.data.layouts.folders import PassedOver, count_outside, same_name
 from alexnet_lab.data.layouts.tree import class_folder_split, class_folders, image_files, tree_contents
 from alexnet_lab.data.listing import Listing, Split
-from alexnet_lab.data.places import FilePlace
 
 # From the sorted names of the validation images to their classes, and all classes in words.
 Classes = Callable[[list[str]], tuple[list[str], dict[str, str]]]
@@ -50,7 +50,7 @@ class FlatValidationLayout:
         val = Split(
             [f"{prefix}/{file}" for _, file in rows],
             np.array([label for label, _ in rows], dtype=np.int64),
-            [FilePlace(f"{self._val}/{file}") for _, file in rows],
+            [FileLocation(f"{self._val}/{file}") for _, file in rows],
         )
         count_outside(self._train.parent, [self._train, self._val], passed_over)
         in_use = {name: words[name] for name in numbers if name in words}

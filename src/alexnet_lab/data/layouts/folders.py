@@ -153,8 +153,8 @@ def _is_pipe(entry: os.DirEntry[str]) -> bool:
 
 def _leads_upwards(link: Path) -> bool:
     """Whether a link leads to a folder that it lies in, by its path or in truth."""
-    target, place = link.resolve(), link.parent.absolute()
-    above = (place, *place.parents, link.parent.resolve(), *link.parent.resolve().parents)
+    target, here = link.resolve(), link.parent.absolute()
+    above = (here, *here.parents, link.parent.resolve(), *link.parent.resolve().parents)
     return any(folder.resolve() == target for folder in above)
 
 

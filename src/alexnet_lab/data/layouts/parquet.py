@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.contents import Contents, contents_of_files
+from alexnet_lab.data.image_location import ParquetLocation
 from alexnet_lab.data.layouts.folders import PassedOver, count_outside
 from alexnet_lab.data.layouts.tree import VAL
 from alexnet_lab.data.listing import Listing, Split
-from alexnet_lab.data.places import ParquetPlace
 
 _SHARD = re.compile(r"-(\d+)-of-(\d+)")  # "train-00000-of-00294.parquet"
 _WNID = re.compile(r"n\d{8}")
@@ -54,7 +54,7 @@ def _read(files: list[Path], limit: int) -> Split:
     """The images of a split. Raises UserError where a file is damaged, or has a label that is not below `limit`."""
     names: list[str] = []
     labels: list[NDArray[np.int64]] = []
-    places: list[ParquetPlace] = []
+    locations: list[ParquetLocation] = []
     for file in files:
         with _opened(file) as table:
             first = 0  # row of the file
@@ -62,11 +62,11 @@ def _read(files: list[Path], limit: int) -> Split:
                 rows = table.read_row_group(group, columns=["image.path", "label"], use_threads=False)
                 paths = rows["image"].combine_chunks().field("path").to_pylist()
                 labels.append(_checked_labels(rows["label"], limit, file, first))
-                places += [ParquetPlace(str(file), group, row) for row in range(len(paths))]
+                locations += [ParquetLocation(str(file), group, row) for row in range(len(paths))]
                 number = len(names)
                 names += [f"{file.name}/{path or number + row}" for row, path in enumerate(paths)]
                 first += len(paths)
-    return Split(names, np.concatenate([np.zeros(0, dtype=np.int64), *labels]), places)
+    return Split(names, np.concatenate([np.zeros(0, dtype=np.int64), *labels]), locations)
 
 
 def _classes(files: list[Path], train: list[Path]) -> tuple[list[str], int]:

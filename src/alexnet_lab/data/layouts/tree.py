@@ -9,6 +9,7 @@ import numpy as np
 
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.contents import Contents, Found
+from alexnet_lab.data.image_location import FileLocation
 from alexnet_lab.data.layouts.folders import (
     NOWHERE,
     OUTSIDE,
@@ -20,7 +21,6 @@ from alexnet_lab.data.layouts.folders import (
     scan,
 )
 from alexnet_lab.data.listing import Listing, Split, choose_classes
-from alexnet_lab.data.places import FilePlace
 
 # Names that people give to the two halves, in whatever case.
 TRAIN, VAL = ("train", "training"), ("val", "valid", "validation", "test", "testing")
@@ -123,7 +123,7 @@ def class_folder_split(root: Path, folder: Path, class_names: list[str], passed_
         names += [f"{prefix}{inside}/{name}" for name in files]
         counts.append(len(files))
     labels = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
-    return Split(names, labels, [FilePlace(f"{root}/{name}") for name in names])
+    return Split(names, labels, [FileLocation(f"{root}/{name}") for name in names])
 
 
 def class_folders(folder: Path) -> dict[str, str]:
@@ -171,7 +171,7 @@ def tree_contents(
                 yield from ((f"{top}/{prefix}{entry.name}", entry) for entry in images)
 
     first = next(iter(halves))
-    above = first if first == root else first.parent  # where halves change places
+    above = first if first == root else first.parent  # where halves are swapped
     class_names = sorted(set().union(*halves.values()))
     return Contents(root, class_names, [above, *halves, *flat_folders], label_files, found)
 

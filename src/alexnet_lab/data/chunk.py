@@ -28,7 +28,7 @@ class Rejected:
 
 
 @dataclass(frozen=True)
-class Block:
+class Chunk:
     """Images that follow each other in a split."""
 
     taken: int  # images of the source that are dealt with, rejected ones included
@@ -40,13 +40,13 @@ class Block:
     rejected: tuple[Rejected, ...] = ()
 
 
-def make_block(
+def make_chunk(
     images: NDArray[np.uint8],
     labels: NDArray[np.int64],
     packing: str,
     rejected: Sequence[Rejected] = (),
     originals: Sequence[bytes | None] | None = None,
-) -> Block:
+) -> Chunk:
     """Pack images uint8 [n, H, W, 3].
 
     packing "jpeg": quality 90, colours at half the resolution. originals: files that are JPEGs of the stored
@@ -63,7 +63,7 @@ def make_block(
         sizes = np.full(len(images), images[0].nbytes if len(images) else 0, dtype=np.int64)
     statistics = PixelStatistics(images.shape[1], np.uint32)
     statistics.add(images)
-    return Block(
+    return Chunk(
         len(images) + len(rejected),
         np.asarray(labels, dtype=np.int64),
         content,

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from alexnet_lab.data.augmentation import Augmentation
-from alexnet_lab.data.comparison_transforms import ComparisonTransforms, Mixup
+from alexnet_lab.data.extra_augmentations import ExtraAugmentations, Mixup
 from alexnet_lab.data.reader import Batch, ImageReader
 from alexnet_lab.data.variation import Variation
 from conftest import Program
@@ -19,7 +19,7 @@ MEAN = np.full((SIDE, SIDE, 3), 120, dtype=np.float32)
 
 def augmentation(**chosen: object) -> Augmentation:
     """The paper's variation off, these transforms on."""
-    return Augmentation(CROP, MEAN, ComparisonTransforms(CROP, 5, **chosen))
+    return Augmentation(CROP, MEAN, ExtraAugmentations(CROP, 5, **chosen))
 
 
 def batch(crop: int = CROP) -> Batch:

@@ -1,4 +1,4 @@
-"""Augmentations younger than the paper, for comparison with its own: torchvision's v2 transforms, seeded by sample."""
+"""Augmentations younger than the paper, besides its own: torchvision's v2 transforms, seeded by sample."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from alexnet_lab.data.randomness import uniform
 _DRAWS, _SEED_OF_PIXELS, _SEED_OF_VIEWS, _SEED_OF_MIXUP, _SEED_OF_OWN = 13, 9, 10, 11, 12
 
 
-class ComparisonTransforms:
+class ExtraAugmentations:
     """Random resized crops, colour jitter and random erasing, each a function of (seed, epoch, sample).
 
     The transforms draw from PyTorch's generator, which is seeded for each image and put back afterwards.

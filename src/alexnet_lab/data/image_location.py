@@ -1,4 +1,4 @@
-"""Where the bytes of an image lie: in a file of its own, in a tar archive, in a parquet file."""
+"""Where the bytes of an image are: in a file of its own, in a tar archive, in a parquet file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 LARGEST_FILE = 10**9  # bytes
 
 
-class FilePlace(NamedTuple):
+class FileLocation(NamedTuple):
     """A file."""
 
     path: str
@@ -27,7 +27,7 @@ class FilePlace(NamedTuple):
         return content
 
 
-class TarPlace(NamedTuple):
+class TarLocation(NamedTuple):
     """A stretch of an archive that is not compressed."""
 
     archive: str
@@ -43,7 +43,7 @@ class TarPlace(NamedTuple):
         return content
 
 
-class ParquetPlace(NamedTuple):
+class ParquetLocation(NamedTuple):
     """A row of a row group of a file as Hugging Face writes it, with the column image {bytes, path}."""
 
     file: str
@@ -57,7 +57,7 @@ class ParquetPlace(NamedTuple):
         return content
 
 
-Place = FilePlace | TarPlace | ParquetPlace
+ImageLocation = FileLocation | TarLocation | ParquetLocation
 
 
 @lru_cache(maxsize=4)
