@@ -142,13 +142,10 @@ def check_job(config: DictConfig, folder: Path = RUNS) -> RunConfig:
     cannot be resolved.
     """
     for group in GROUPS:
-        several = group == "logger" and any(
-            config.logger.get(f"with_{name}") for name in ("csv", "tensorboard", "wandb")
-        )
-        if (
-            not isinstance(config.hydra.runtime.choices.get(group), str) and not several
-        ):  # as after model=[mini,alexnet]
-            raise UserError(f"{group}: takes one option; python src/train.py --help lists them")
+        if not isinstance(config.hydra.runtime.choices.get(group), str):  # as after model=[mini,alexnet]
+            beside = "; another beside it is logger.with_csv=true, with_tensorboard or with_wandb"
+            more = beside if group == "logger" else "; python src/train.py --help lists them"
+            raise UserError(f"{group}: takes one option{more}")
     own = copy.deepcopy(config)
     with open_dict(own):
         del own["hydra"]

@@ -310,7 +310,7 @@ class LoggerConfig(TrackerConfig):
 
     project: str = option("alexnet-lab", "project of the tracker (wandb)")
     log_artifacts: bool = option(True, "keep the best epoch's weights as an artifact (wandb)")
-    with_csv: bool = option(False, "Lightning's CSVLogger is told, perhaps beside others, as after logger=[wandb,csv]")
+    with_csv: bool = option(False, "Lightning's CSVLogger is told, perhaps beside others")
     with_tensorboard: bool = option(False, "TensorBoard is told, perhaps beside others")
     with_wandb: bool = option(False, "W&B is told, perhaps beside others")
 
