@@ -30,10 +30,24 @@ def test_no_file_of_a_sweep_holds_it(logger: str, small, tmp_path: Path) -> None
     assert not [path for path in files if SECRET.encode() in path.read_bytes()]
 
 
-def test_no_setting_can_look_it_up(tmp_path: Path) -> None:
+def test_no_setting_can_look_a_secret_up(tmp_path: Path) -> None:
     for key in ("logger.project", "sweep", "data.root", "hydra.run.dir"):
         answer = run(tmp_path, f"{key}=${{oc.env:SERVICE_TOKEN}}")
         assert answer.returncode == 2
         assert SECRET not in answer.stderr
+        assert "SERVICE_TOKEN}: looks like a secret" in answer.stderr
         assert len(answer.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_secret_can_be_looked_up(tmp_path: Path) -> None:
+    for value, shown in {
+        "${oc.env:WANDB_MODE}": "offline",
+        "${oc.env:NOT_THERE,mine}": "mine",
+        "${oc.env:NOT_THERE,${oc.env:WANDB_MODE}}": "offline",
+    }.items():
+        answer = run(tmp_path, "--cfg", "job", "--resolve", f"logger.project={value}")
+        assert answer.returncode == 0, answer.stderr
+        assert f"project: {shown}\n" in answer.stdout
+    answer = run(tmp_path, "logger.project=${oc.env:NOT_THERE}")
+    assert (answer.returncode, "is not set in the environment" in answer.stderr) == (2, True)

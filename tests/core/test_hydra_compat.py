@@ -41,3 +41,9 @@ def test_the_values_of_a_sweep_are_counted_without_listing_them(text: str, numbe
 def test_what_was_stored_is_found() -> None:
     ConfigStore.instance().store(group="some/group", name="mine", node={"_target_": "a.b"})
     assert hydra_compat.stored("some/group", "mine")["_target_"] == "a.b"
+
+
+def test_the_values_of_a_sweep_are_texts_for_other_overrides() -> None:
+    for text, values in {"1,2": ["1", "2"], "choice(a,'b c')": ["a", "b\\ c"], "range(2,6,2)": ["2", "4"]}.items():
+        [override] = hydra_compat.parsed([f"seed={text}"])
+        assert hydra_compat.sweep_values(override) == values

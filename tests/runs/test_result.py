@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from alexnet_lab.claims.experiment import load_experiment
 from alexnet_lab.core.errors import UserError
+from alexnet_lab.reports.collect import collect
 from alexnet_lab.runs.result import read_result
 
 OF_VERSION_1 = Path(__file__).parent / "run_of_version_1" / "result.json"
@@ -36,6 +38,11 @@ IMPOSSIBLE: dict[str, tuple[Change, str]] = {
     "right to left": (lambda r: r["versions"].update(torch="\u202e1.2"), "versions.torch holds control characters"),
     "a key": (lambda r: r["metrics"].update({"a\nb": 1.0}), "metrics holds control characters"),
     "other images": (lambda r: r.update(images={"identity": "7"}), "images.identity is no checksum"),
+    "a part of the data": (
+        lambda r: r["config"]["trainer"].update(limit_train_batches=2),
+        "and it says nothing of that",
+    ),
+    "partial": (lambda r: r.update(partial="no"), "partial is no list of settings"),
     "parts": (lambda r: r.update(parts=[{"from_step": 0}]), "parts is not what computed each part"),
 }
 
@@ -79,3 +86,13 @@ def test_brackets_in_a_name_are_no_harm(tmp_path: Path) -> None:
     result = read_result(folder)
     assert result is not None
     assert result["hardware"]["processor"] == "AMD [/x] CPU"
+
+
+def test_a_run_that_saw_a_part_of_the_data_enters_no_table(tmp_path: Path) -> None:
+    experiment = load_experiment("ablations")
+    whole = written(tmp_path / "base_seed-0", lambda r: None)
+    assert read_result(whole) is not None
+    assert collect(tmp_path, experiment, [0])["base"].keys() == {0}
+    written(tmp_path / "no-lrn_seed-0", lambda r: r.update(partial=["trainer.max_steps=3"], epochs=1))
+    with pytest.raises(UserError, match=r"no-lrn_seed-0: saw a part of the data alone \(trainer.max_steps=3\)"):
+        collect(tmp_path, experiment, [0])

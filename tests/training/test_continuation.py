@@ -22,7 +22,7 @@ from alexnet_lab.training.run import train
 pytestmark = pytest.mark.slow
 
 RECIPES = {
-    "milestones": ("optim.milestones=[0.3,0.6]",),
+    "milestones": ("optim.schedule=milestones", "optim.milestones=[0.3,0.6]"),
     "every third epoch": ("optim.schedule=linear", "optim.warmup=0.3", "optim.validations=1"),
     "plateau": ("optim.schedule=plateau", "optim.plateau_patience=0", "optim.learning_rate=0.00001"),
 }

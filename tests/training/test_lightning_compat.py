@@ -156,3 +156,16 @@ def test_a_run_goes_on_at_the_place_that_was_set(place: tuple[int, int], tmp_pat
         (number, batch) for number in range(3) for batch in range(BATCHES) if (number, batch) >= place
     ]
     assert going_on.global_step == 3 * BATCHES
+
+
+def test_an_epoch_is_shortened() -> None:
+    line = Line()
+
+    def shorten(asked: lightning.Trainer, module: lightning.LightningModule) -> None:
+        if asked.current_epoch == 1:
+            lightning_compat.shorten_epoch(asked, 2)
+
+    asked = trainer(At("on_train_epoch_start", shorten), max_epochs=2)
+    asked.fit(line)
+    assert line.seen == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
+    assert (asked.current_epoch, asked.global_step) == (2, 5)

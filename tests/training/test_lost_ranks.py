@@ -49,7 +49,7 @@ def steps(folder: Path) -> int:
 
 def test_a_run_survives_whatever_happens_to_either_rank(store_root: Path, tmp_path: Path) -> None:
     """Epochs enough to be disturbed in; every step is saved, so each session goes on where the last was ended."""
-    more = ("optim.epochs=15", "trainer.checkpoint_steps=1", "optim.milestones=[0.3,0.6]")
+    more = ("optim.epochs=15", "trainer.checkpoint_steps=1", "optim.schedule=milestones", "optim.milestones=[0.3,0.6]")
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert start(whole, store_root, *more).wait(HANG) == 0
 

@@ -16,7 +16,7 @@ from alexnet_lab.training.run import train
 @pytest.mark.parametrize(
     "recipe",
     [
-        ("optim.milestones=[0.3,0.6]",),
+        ("optim.schedule=milestones", "optim.milestones=[0.3,0.6]"),
         ("optim.schedule=linear", "optim.warmup=0.2"),
         ("optim.schedule=plateau", "optim.validations=null", "optim.plateau_patience=0", "optim.learning_rate=1e-5"),
     ],

@@ -19,15 +19,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from alexnet_lab.cli.hints import hint
 from alexnet_lab.config.checks import UnknownKeyError
 from alexnet_lab.config.options import CHOICES, GROUPS, OWN, RunConfig, owners
 from alexnet_lab.config.own import TARGET
-from alexnet_lab.core import parent_watchdog, streams
+from alexnet_lab.core import environment_variables, parent_watchdog, streams
 from alexnet_lab.core.errors import EXIT_USER_ERROR, STOPPED_EXIT_CODE, Preempted, UserError
-from alexnet_lab.core.paths import as_called
+from alexnet_lab.core.paths import EXPERIMENTS, as_called
 from alexnet_lab.core.streams import say
 
 LONGEST_WORD = 8192  # characters; the longest path has 4096
@@ -35,13 +35,12 @@ LONGEST_KEY = 200
 DEEPEST_WORD = 20  # brackets within brackets
 LONGEST_LINE = 600  # characters of an error
 NO_MEMORY = ("failed to map segment", "annot allocate memory", "can't allocate memory", "can't start new thread")
-HYDRA_KEYS = ("hydra.run.dir", "hydra.launcher.jobs", "hydra.launcher.sweep_retries", "hydra.sweeper.experiment")
-SYNONYMS = {"lr": "learning_rate", "optimizer": "optim", "wd": "weight_decay"}  # of parts of a key, elsewhere
-ELSEWHERE = {  # what other programs have as a key
-    "ckpt_path": "the same command continues its run; that of another folder is hydra.run.dir=FOLDER",
-    "experiment": "python src/reproduce.py experiment=NAME runs those of experiments/",
-    "test": "python src/evaluate.py run=FOLDER gives the errors of a trained network",
-}
+RECIPE_GROUPS = ("experiment", "hparams_search", "debug")  # of files that set several options at once
+CAN_BE_LEFT_OUT = ("callbacks", "augmentation", *RECIPE_GROUPS)  # ~KEY of all or a part
+HYDRA_KEYS = (
+    "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.launcher.jobs", "hydra.launcher.sweep_retries",
+    "hydra.sweeper.experiment", "hydra.sweeper.n_trials", "hydra.sweeper.metric", "hydra.sweeper.direction",
+)  # fmt: skip
 
 
 def help_or_run(entry_point: Callable[[], Any], description: str) -> None:
@@ -67,8 +66,7 @@ def run(entry_point: Callable[[], Any]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     # So does the parser of its options, which prints all of them before it says which one is wrong.
     argparse.ArgumentParser.error = lambda parser, message: fail(_of_options(message))  # type: ignore[assignment, method-assign]
-    # Nothing of the environment gets into a configuration, and from there into logs and trackers.
-    OmegaConf.clear_resolver("oc.env")
+    environment_variables.register_resolver()
     with one_line_errors():
         check_arguments(sys.argv[1:])
         sys.argv[1:] = map(_with_home, sys.argv[1:])
@@ -96,7 +94,7 @@ def check_arguments(arguments: list[str]) -> None:
     """
     for word in arguments:
         shown = ascii(word[:60])
-        if word.startswith("~"):
+        if word.startswith("~") and re.split("[.@=]", word[1:])[0] not in CAN_BE_LEFT_OUT:
             instead = "logger=none does without one" if word.startswith("~logger") else "choose another value"
             raise UserError(f"{shown}: is not available here, where every key has a value; {instead}")
         if word.startswith("--exp") or word.lstrip("+").startswith("hydra.callbacks"):
@@ -131,7 +129,8 @@ def one_line_errors() -> Iterator[None]:
         fail(explain(error))
     except ValueError as error:
         if "Config group override" in str(error):  # Hydra's answer to model=null, the one it has no class for
-            fail(f"{_first_line(error)}; name one of the group's options")
+            given = [word for word in sys.argv[1:] if re.fullmatch(r"\+*[\w/]+=(true|false|null|[\d.]+)", word, re.I)]
+            fail(f"{given[0] if given else _first_line(error)}: names none of the group's options; --help lists them")
         if not _raised_in(error, "hydra"):  # which has no class either for options that exclude each other
             raise
         fail(_first_line(error))
@@ -190,11 +189,15 @@ def known_keys() -> list[str]:
     return list(keys)
 
 
+def known_claims() -> list[str]:
+    """The claims of experiments/, by name."""
+    return sorted(file.stem for file in EXPERIMENTS.glob("*.yaml"))
+
+
 def nearest_key(key: str) -> str | None:
     """The known key most like a mistyped one, or None where nothing is near."""
-    keys = [*known_keys(), *HYDRA_KEYS]
+    keys = [*known_keys(), *RECIPE_GROUPS, *HYDRA_KEYS]
     last = {known.rsplit(".", 1)[-1]: known for known in keys}
-    key = ".".join(SYNONYMS.get(part, part) for part in key.split("."))
     if key in keys:
         return key
     near = difflib.get_close_matches(key, keys, n=1, cutoff=0.75)
@@ -211,6 +214,9 @@ def explain(error: BaseException) -> str:
     while cause is not None and cause not in chain:
         chain.append(cause)
         cause = cause.__cause__ or cause.__context__
+    for part in chain:
+        if isinstance(part, UserError):  # of a resolver, which OmegaConf wraps
+            return str(part)
     text = "\n".join(str(part) for part in chain)
     if found := re.search(r"Could not override '([^']+)'", text):
         return _explain_override(found[1], chain)
@@ -220,6 +226,8 @@ def explain(error: BaseException) -> str:
         group, option = found[1], found[2]
         options = [word for word in re.split(r"[\s,]+", found[3]) if word != "schema"]
         near = difflib.get_close_matches(option, options, n=1)
+        if group == "experiment" and option in known_claims():
+            return f"{group}={option}: is a claim of the paper, which python src/reproduce.py experiment=NAME tests"
         advice = f"did you mean {near[0]}? There are" if near else "choose from"
         return f"{group}={option}: no such option; {advice} {', '.join(options)}"
     if found := re.search(r"Error merging override ([^\n]+)", text):
@@ -247,7 +255,7 @@ def _unknown_key(key: str) -> str:
         return f"{key}: cannot be put onto an option that is built in; say {group}=own {key}=... and its arguments"
     if others := owners(key):
         return f"{key}: no such key here; it comes with {', '.join(others)}"
-    if (advice := ELSEWHERE.get(key.split(".")[0])) is None:
+    if (advice := hint(key)) is None:
         near = nearest_key(key)
         advice = f"did you mean {near}?" if near else "python src/train.py --cfg job lists every key"
     return f"{key}: no such key; {advice}"
@@ -255,6 +263,10 @@ def _unknown_key(key: str) -> str:
 
 def _of_options(message: str) -> str:
     """What the parser of options says, and what it does not say of words that are none."""
+    if found := re.search(r"unrecognized arguments: --?([A-Za-z_-]+)", message):
+        key = found[1].replace("-", "_")
+        if advice := hint(key) or (f"did you mean {key}?" if key in known_keys() else None):
+            return f"--{found[1]}: options of a run are given as KEY=VALUE; {advice}"
     if re.search(r"unrecognized arguments: [^-\s]", message):
         message += "; options come first, as in python src/train.py -m KEY=VALUE KEY=VALUE"
     return message

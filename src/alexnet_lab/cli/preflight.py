@@ -36,6 +36,12 @@ FEWEST_CPU_PROCESSES = 8
 # Weights, gradients, their sum in the making, velocity; and four files at most: last, the one before, best, a new one.
 BYTES_IN_MEMORY, BYTES_ON_DISK = 4 * 4, 4 * 2 * 4  # a parameter
 CLASSES_IF_UNKNOWN = 1000
+# Options that some schedules read alone.
+READ_BY_SCHEDULES = {
+    "optim.milestones": ("milestones",),
+    "optim.plateau_patience": ("plateau",),
+    "optim.divisions": ("plateau",),
+}
 LABELS = {"model": ("name", "architecture"), "optim": ("name",)}  # by which results and tables tell presets apart
 
 
@@ -105,20 +111,23 @@ def _outlive_the_screen() -> None:
 
 def _check_hydra(hydra: Any, sweep: bool) -> None:
     """Raise UserError for settings of Hydra's own that would be dropped without a word, or run jobs otherwise."""
-    for part, option in (("sweeper", "checked"), ("launcher", "local")):
-        if (hydra[part] or {}).get("_target_") != stored(f"hydra/{part}", option)["_target_"]:
-            raise UserError(f"hydra.{part}: only this project's own gives jobs their folders; drop what changes it")
+    own = stored("hydra/sweeper", "checked")["_target_"]
+    if (hydra.sweeper or {}).get("_target_") != own:
+        raise UserError("hydra.sweeper: only this project's own gives jobs their folders; drop what changes it")
+    chosen = str(hydra.runtime.choices.get("hydra/launcher"))
+    if (hydra.launcher or {}).get("_target_") != stored("hydra/launcher", chosen)["_target_"]:
+        raise UserError(f"hydra.launcher: must be the class of hydra/launcher={chosen}; drop what changes it")
     if hydra.job.chdir:
         raise UserError(
             "hydra.job.chdir=true: is not available; paths such as data.store_root are meant from where the program "
             "is started"
         )
-    if dict(hydra.sweep) != {"dir": "", "subdir": ""}:  # as in conf/train.yaml
-        raise UserError("hydra.sweep: is not read; the folder of a sweep is runs/NAME, with sweep=NAME")
     for text in hydra.overrides.hydra:
+        if not sweep and text.startswith("hydra.sweep."):
+            raise UserError(f"{text}: is for sweeps; the folder of a single run is hydra.run.dir=FOLDER")
         if sweep and text.startswith("hydra.run."):
             raise UserError(f"{text}: is for single runs; the folder of a sweep is runs/NAME, with sweep=NAME")
-        if not sweep and text.startswith(("hydra.launcher.", "hydra.sweeper.")):
+        if not sweep and text.startswith(("hydra.launcher.", "hydra.sweeper.", "hydra/launcher=", "hydra/sweeper=")):
             raise UserError(f"{text}: is for sweeps; add -m")
 
 
@@ -138,8 +147,10 @@ def check_job(config: DictConfig, folder: Path = RUNS) -> RunConfig:
     cannot be resolved.
     """
     for group in GROUPS:
-        if not isinstance(config.hydra.runtime.choices.get(group), str):  # as after logger=[csv,wandb]
-            raise UserError(f"{group}: takes one option; python src/train.py --help lists them")
+        if not isinstance(config.hydra.runtime.choices.get(group), str):  # as after model=[mini,alexnet]
+            beside = "; another beside it is logger.with_csv=true, with_tensorboard or with_wandb"
+            more = beside if group == "logger" else "; python src/train.py --help lists them"
+            raise UserError(f"{group}: takes one option{more}")
     own = copy.deepcopy(config)
     with open_dict(own):
         del own["hydra"]
@@ -147,6 +158,7 @@ def check_job(config: DictConfig, folder: Path = RUNS) -> RunConfig:
     _check_labels(overrides)
     run = typed(own, config.hydra.runtime.choices)
     _check_switches(run, overrides)
+    _check_schedule(run, overrides)
     _check_presets(run, config.hydra.runtime.choices)
     add_folders(run, config.hydra)
     check_machine(run, folder)
@@ -162,6 +174,18 @@ def _check_switches(run: RunConfig, overrides: Iterable[str]) -> None:
             fields = dataclasses.fields(getattr(run, group)) if group in GROUPS else ()
             if any(item.name == name and item.type == "bool" for item in fields):
                 raise UserError(f"{key}={value}: must be true or false")
+
+
+def _check_schedule(run: RunConfig, overrides: Iterable[str]) -> None:
+    """Refuse what is asked of another schedule than the run has; a preset's is not meant for another one."""
+    for text in overrides:
+        key, _, value = text.lstrip("+").partition("=")
+        schedules = READ_BY_SCHEDULES.get(key, (run.optim.schedule,))
+        if run.optim.schedule not in schedules:
+            raise UserError(
+                f"{key}={value:.80}: is read with optim.schedule={' or '.join(schedules)}, and this run has "
+                f"{run.optim.schedule}"
+            )
 
 
 def _check_labels(overrides: Iterable[str]) -> None:
@@ -204,12 +228,14 @@ def check_devices(choice: TrainerConfig) -> None:
             "or start the run with torchrun"
         )
     gpus = 0
-    if choice.accelerator == "gpu" or (choice.accelerator == "auto" and choice.devices > 1):
+    if choice.accelerator == "gpu" or (choice.accelerator == "auto" and (choice.devices > 1 or choice.sync_batchnorm)):
         import torch  # here, because it takes seconds to load and only this question needs it
 
         gpus = torch.cuda.device_count()
     if (choice.accelerator == "gpu" or gpus) and gpus < choice.devices:
         raise UserError(f"{choice.devices} devices: this machine has {gpus} GPUs; choose the cpu, or fewer devices")
+    if choice.sync_batchnorm and not gpus:
+        raise UserError("trainer.sync_batchnorm=true: PyTorch has it for GPUs alone; drop it")
     most = max(FEWEST_CPU_PROCESSES, CPU_PROCESSES_PER_CORE * usable_cores())
     if not gpus and choice.devices > most:
         raise UserError(

@@ -16,6 +16,7 @@ from alexnet_lab.config.image_sources import FractalsConfig
 from alexnet_lab.config.options import (
     CHOICES,
     ENSEMBLES,
+    GROUPS,
     OWN,
     SINGLE,
     OptimizationConfig,
@@ -58,6 +59,9 @@ def _with_classes(config: DictConfig) -> RunConfig:
     _check_keys(config, schema, "")
     run = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), config))
     assert isinstance(run, RunConfig)
+    for group in GROUPS:
+        _take_aliases(getattr(run, group))
+    run.trainer.settle()
     return run
 
 
@@ -82,6 +86,15 @@ def _name_own_parts(run: RunConfig, chosen: Mapping[str, Any]) -> None:
             setattr(part, key, name if name and name != "own" else part._target_.rpartition(".")[2])
 
 
+def _take_aliases(options: Any) -> None:
+    """Values under other programs' names get the name that they have here."""
+    for item in dataclasses.fields(options):
+        value = getattr(options, item.name)
+        for alias, name in item.metadata.get("aliases", {}).items():
+            if value == alias and type(value) is type(alias):
+                setattr(options, item.name, name)
+
+
 def check(run: RunConfig) -> None:
     """Raise UserError, in one line, for the first thing that cannot work."""
     _check_form(run)
@@ -89,6 +102,7 @@ def check(run: RunConfig) -> None:
         part = getattr(run, group)
         if not isinstance(part, OwnPart) and (chosen := getattr(part, key)) not in classes:
             raise UserError(f"{group}.{key}={chosen}: must be one of {', '.join(classes)}")
+    run.trainer.check_devices()
     _check_ranges(run, "")
     _check_names(run)
     _check_network(run)
@@ -131,6 +145,8 @@ def _check_ranges(node: Any, prefix: str) -> None:
             raise UserError(f"{key}={value!r}: must not be empty")
         if item.name == ARGUMENTS or isinstance(value, dict):
             continue  # of a part of one's own, which knows what it takes
+        if isinstance(value, str) and (advice := item.metadata.get("instead", {}).get(value)):
+            raise UserError(f"{key}={value}: {advice}")
         choices, unit = item.metadata.get("choices"), item.metadata.get("unit")
         low, high = item.metadata.get("minimum"), item.metadata.get("maximum")
         if choices is not None and value not in choices:
@@ -206,26 +222,31 @@ def check_batch(run: RunConfig, images: int) -> None:
         raise UserError(f"optim.batch_size={run.optim.batch_size}: is larger than the training set, {images} images")
 
 
-def epochs_between_validations(epochs: int, validations: int | None) -> int:
-    """The most epochs that divide the run equally and give it no fewer validations than asked for."""
-    most = 1 if validations is None else max(1, epochs // validations)
+def epochs_between_validations(epochs: int, validations: int | None, asked: int | None = None) -> int:
+    """The most epochs that divide the run equally and give it no fewer validations than asked for.
+
+    asked: as trainer.check_val_every_n_epoch has it, which comes first.
+    """
+    most = min(asked, epochs) if asked is not None else 1 if validations is None else max(1, epochs // validations)
     return next(every for every in range(most, 0, -1) if epochs % every == 0)
 
 
 def _check_trainer(run: RunConfig) -> None:
     trainer = run.trainer
+    trainer.check()
     ranks = trainer.devices * trainer.num_nodes
-    if ranks > 1 and trainer.strategy != "ddp":
+    if ranks > 1 and trainer.strategy == "auto":
         raise UserError(f"trainer.devices={trainer.devices}: several devices need trainer=ddp")
     if run.optim.batch_size % ranks:
         raise UserError(f"optim.batch_size={run.optim.batch_size}: cannot be shared equally by {ranks} devices")
     if trainer.precision == "16-mixed" and trainer.accelerator == "cpu":
         raise UserError("trainer.precision=16-mixed: needs a GPU; on a CPU use bf16-mixed or 32-true")
-    if run.optim.schedule == "plateau" and epochs_between_validations(trainer.max_epochs, run.optim.validations) > 1:
-        raise UserError(
-            f"optim.validations={run.optim.validations}: optim.schedule=plateau needs a validation after each epoch; "
-            "use optim.validations=null"
-        )
+    every = epochs_between_validations(trainer.max_epochs, run.optim.validations, trainer.check_val_every_n_epoch)
+    if run.optim.schedule == "plateau" and every > 1:
+        key, value = "optim.validations", run.optim.validations
+        if trainer.check_val_every_n_epoch is not None:
+            key, value = "trainer.check_val_every_n_epoch", trainer.check_val_every_n_epoch
+        raise UserError(f"{key}={value}: optim.schedule=plateau needs a validation after each epoch; use {key}=null")
     if sorted(run.optim.milestones) != run.optim.milestones:
         raise UserError(f"optim.milestones={run.optim.milestones}: must be in rising order")
     if isinstance(run.optim, OptimizationConfig):

@@ -14,6 +14,17 @@ from alexnet_lab.config.architectures import ARCHITECTURES, AlexNetConfig, Model
 from alexnet_lab.config.image_sources import SOURCES, DataConfig, FractalsConfig, OwnDataConfig
 from alexnet_lab.config.option import option
 from alexnet_lab.config.own import TARGET, OwnPart, flat, folded, is_own
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.parallel import visible_gpus
+
+ONE_PROGRAM_A_RANK = "is not available: each rank is a program of its own here, so that a run can be continued; use ddp"
+FITS = "is not available: every network here fits on one device; use ddp, which gives the same numbers"
+NO_STRATEGY = {
+    **dict.fromkeys(("ddp_spawn", "ddp_fork", "ddp_notebook", "dp"), ONE_PROGRAM_A_RANK),
+    **dict.fromkeys(
+        ("fsdp", "fsdp_cpu_offload", "deepspeed", "deepspeed_stage_2", "deepspeed_stage_3", "model_parallel"), FITS
+    ),
+}
 
 
 @dataclass
@@ -99,15 +110,98 @@ class OwnOptimizerConfig(OwnPart, RecipeConfig):
 class TrainerConfig:
     """Where and how long a run computes."""
 
-    accelerator: str = option("auto", "kind of device", choices=("auto", "cpu", "gpu"))
-    devices: int = option(1, "devices of one machine that share a run", minimum=1, maximum=1024)
+    accelerator: str = option("auto", "kind of device", choices=("auto", "cpu", "gpu"), aliases={"cuda": "gpu"})
+    devices: Any = option(
+        1,
+        "devices of one machine that share a run; auto and -1: the GPUs of this one (auto without a GPU: 1)",
+        minimum=1,
+        maximum=1024,
+    )
     num_nodes: int = option(1, "machines that share a run", minimum=1, maximum=4096)
-    strategy: str = option("auto", "how devices share the work", choices=("auto", "ddp"))
+    strategy: str = option(
+        "auto",
+        "how devices share the work",
+        choices=("auto", "ddp", "ddp_find_unused_parameters_true"),
+        aliases={"ddp_find_unused_parameters_false": "ddp", "single_device": "auto"},
+        instead=NO_STRATEGY,
+    )
     precision: str = option(
-        "32-true", "arithmetic of training; validation is in float32", choices=("32-true", "16-mixed", "bf16-mixed")
+        "32-true",
+        "arithmetic of training; validation is in float32",
+        choices=("32-true", "16-mixed", "bf16-mixed"),
+        aliases={"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"},
     )
     max_epochs: int = option(1, "passes over the training set", unit="epochs", minimum=1, maximum=100_000)
-    deterministic: bool = option(False, "only algorithms that give the same bits each time")
+    max_steps: int | None = option(
+        None,
+        "where a run ends before max_epochs, with its schedule and a validation; null and -1: nowhere",
+        unit="steps",
+        minimum=1,
+        maximum=1_000_000_000,
+        aliases={-1: None},
+    )
+    min_epochs: int | None = option(
+        None, "before which nothing stops a run early", unit="epochs", minimum=1, maximum=100_000
+    )
+    min_steps: int | None = option(
+        None, "before which nothing stops a run early", unit="steps", minimum=1, maximum=1_000_000_000
+    )
+    fast_dev_run: bool | int = option(
+        False, "one epoch of so many batches (true: 1), to see whether everything runs", minimum=0, maximum=1_000_000
+    )
+    limit_train_batches: int | float | None = option(
+        None,
+        "train on so many batches of each epoch (whole number) or on this part of them, one at least (below 1); null "
+        "and 1.0: on all",
+        minimum=0.0,
+        maximum=1_000_000_000,
+    )
+    limit_val_batches: int | float | None = option(
+        None, "the same for validation, batches of 256 images", minimum=0.0, maximum=1_000_000_000
+    )
+    overfit_batches: int | float = option(
+        0,
+        "train on the same so many batches in each epoch, or on this part of them, and validate on as many; 0: on all",
+        minimum=0.0,
+        maximum=1_000_000_000,
+    )
+    check_val_every_n_epoch: int | None = option(
+        None, "distance between two validations; null: as optim.validations says", unit="epochs", minimum=1
+    )
+    num_sanity_val_steps: int = option(
+        0, "validation batches before training, whose errors count nowhere; -1: all", minimum=-1, maximum=1_000_000
+    )
+    accumulate_grad_batches: int = option(
+        1,
+        "batches a step, over which the gradient is averaged; the last step of an epoch may have fewer",
+        unit="batches",
+        minimum=1,
+        maximum=1_000_000,
+    )
+    gradient_clip_val: float | None = option(
+        None, "the largest gradient that a step takes; null and 0: any", minimum=0.0, maximum=1e9, aliases={0.0: None}
+    )
+    gradient_clip_algorithm: str = option(
+        "norm", "by the norm of the whole gradient, or each of its values", choices=("norm", "value")
+    )
+    deterministic: bool | str = option(
+        False,
+        "only algorithms that give the same bits each time; warn: say where there is none",
+        choices=(False, True, "warn"),
+    )
+    benchmark: bool | None = option(
+        None, "let cuDNN measure which of its algorithms is fastest, so that bits may differ; null: as PyTorch does"
+    )
+    sync_batchnorm: bool = option(False, "batch normalization over the images of all devices (GPUs)")
+    detect_anomaly: bool = option(False, "find the operation whose gradient is not a number; slow")
+    profiler: str | None = option(
+        None,
+        "what takes the time: a table by Lightning's hooks (simple), by Python functions (advanced), or by PyTorch's "
+        "operations, with traces (pytorch), in the run folder's profiler/",
+        choices=(None, "simple", "advanced", "pytorch"),
+        instead={"xla": "is for TPUs", "passthrough": "is no profiler; say null"},
+    )
+    inference_mode: bool = option(True, "validate in PyTorch's inference mode; false: without gradients alone")
     log_every_n_steps: int = option(
         10,
         "steps between two rows of metrics.csv (each of the first 50 has one)",
@@ -136,13 +230,78 @@ class TrainerConfig:
         maximum=1_000_000_000,
     )
     progress_bar: bool = option(True, "show a progress bar where there is a terminal")
+    enable_progress_bar: bool = option(True, "Lightning's name for it: shown where both are true")
+
+    def settle(self) -> None:
+        """Bring values to the form in which they are kept and compared; those that cannot be meant stay."""
+        if isinstance(self.limit_train_batches, float) and self.limit_train_batches == 1.0:
+            self.limit_train_batches = None  # 1 is one batch, and 1.0 all of them
+        if isinstance(self.limit_val_batches, float) and self.limit_val_batches == 1.0:
+            self.limit_val_batches = None
+        if not self.overfit_batches:
+            self.overfit_batches = 0
+        if isinstance(self.devices, str) and self.devices.isascii() and self.devices.isdigit():
+            self.devices = int(self.devices)
+        if self.devices in ("auto", -1, "-1") and not isinstance(self.devices, bool):
+            gpus = 0 if self.accelerator == "cpu" else len(visible_gpus())
+            self.devices = gpus or (1 if self.devices == "auto" else "-1")
+        self.fast_dev_run = int(self.fast_dev_run)
+        if self.fast_dev_run > 0:
+            self.limit_train_batches = self.limit_val_batches = self.fast_dev_run
+            self.max_epochs, self.max_steps, self.overfit_batches, self.check_val_every_n_epoch = 1, None, 0, None
+
+    def check_devices(self) -> None:
+        """Raise UserError where devices is no number of them."""
+        if self.devices == "-1":
+            raise UserError("trainer.devices=-1: this machine has no GPU; say how many CPU processes")
+        if not isinstance(self.devices, int) or isinstance(self.devices, bool):
+            listed = self.devices.split(",") if isinstance(self.devices, str) else self.devices
+            if isinstance(listed, list) and listed and all(str(number).strip().isdigit() for number in listed):
+                which = ",".join(str(number).strip() for number in listed)
+                raise UserError(
+                    f"trainer.devices=[{which}]: is how many here, trainer.devices={len(listed)}; which GPUs says "
+                    f"CUDA_VISIBLE_DEVICES={which} before the command"
+                )
+            raise UserError(f"trainer.devices={self.devices!s:.80}: must be a whole number, auto or -1")
+
+    def check(self) -> None:
+        """Raise UserError for values that cannot be meant, alone or together."""
+        for key in ("limit_train_batches", "limit_val_batches", "overfit_batches"):
+            value = getattr(self, key)
+            if isinstance(value, float) and not 0 < value <= 1:
+                raise UserError(f"trainer.{key}={value}: must be a whole number of batches, or a part below 1.0")
+        if self.limit_train_batches == 0:
+            raise UserError("trainer.limit_train_batches=0: leaves nothing to train on; 1 is the least")
+        if self.limit_val_batches == 0:
+            raise UserError(
+                "trainer.limit_val_batches=0: a run without validation has no error to tell of; 1 is the least, and "
+                "optim.validations=1 validates at the end alone"
+            )
+        if self.overfit_batches and (self.limit_train_batches or self.limit_val_batches):
+            raise UserError("trainer.overfit_batches: limits training and validation by itself; drop the other limit")
+        if self.check_val_every_n_epoch and self.max_epochs % self.check_val_every_n_epoch:
+            nearest = max(
+                n for n in range(1, min(self.check_val_every_n_epoch, self.max_epochs + 1)) if self.max_epochs % n == 0
+            )
+            raise UserError(
+                f"trainer.check_val_every_n_epoch={self.check_val_every_n_epoch}: leaves the last of "
+                f"{self.max_epochs} epochs without validation; {nearest} divides them"
+            )
+        if self.benchmark and self.deterministic:
+            raise UserError("trainer.benchmark=true: chooses algorithms by their speed; drop trainer.deterministic")
+
+    def limits(self) -> list[str]:
+        """The settings that let a run see a part of the data alone, as key=value; max_steps if it ends early."""
+        keys = ("fast_dev_run", "overfit_batches", "limit_train_batches", "limit_val_batches", "max_steps")
+        found = [f"trainer.{key}={value}" for key in keys if (value := getattr(self, key))]
+        return found[:1] if self.fast_dev_run else found
 
 
 @dataclass
 class TrackerConfig:
     """What every tracker has."""
 
-    name: str = option("wandb", "the tracker", choices=("none", "csv", "wandb"))
+    name: str = option("wandb", "the tracker", choices=("none", "csv", "tensorboard", "wandb"))
 
 
 @dataclass
@@ -151,6 +310,14 @@ class LoggerConfig(TrackerConfig):
 
     project: str = option("alexnet-lab", "project of the tracker (wandb)")
     log_artifacts: bool = option(True, "keep the best epoch's weights as an artifact (wandb)")
+    with_csv: bool = option(False, "Lightning's CSVLogger is told, perhaps beside others")
+    with_tensorboard: bool = option(False, "TensorBoard is told, perhaps beside others")
+    with_wandb: bool = option(False, "W&B is told, perhaps beside others")
+
+    def names(self) -> list[str]:
+        """Of all that are told: that of `name`, and those beside it where it is one that can be beside others."""
+        told = [name for name in ("csv", "tensorboard", "wandb") if getattr(self, f"with_{name}")]
+        return told if self.name in told else [self.name]
 
 
 @dataclass

@@ -29,6 +29,11 @@ def combinations(overrides: Sequence[Override]) -> list[list[str]]:
     return product
 
 
+def sweep_values(override: Override) -> list[str]:
+    """Missed: the values of choice() and range() as texts for another override."""
+    return [str(text) for text in override.sweep_string_iterator()]
+
+
 def number_of_values(override: Override) -> float:
     """Missed: how many values a sweep has, without listing them. Infinite where it has no end; 1 for no sweep."""
     values = override.value()

@@ -1,12 +1,16 @@
-"""Work on all cores, results in order: what comes out does not depend on how many threads there are."""
+"""Cores and GPUs of this machine; work on all cores, results in order, whatever the number of threads."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from alexnet_lab.core.errors import UserError
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -37,3 +41,19 @@ def map_in_order(
 def usable_cores() -> int:
     """Cores that this process may run on: a job's share of a machine, not the machine."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def visible_gpus() -> list[str]:
+    """GPUs by the name or number that CUDA_VISIBLE_DEVICES takes, asked of the driver's tool, not of torch."""
+    limited = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if limited is not None:
+        return [name.strip() for name in limited.split(",") if name.strip() not in ("", "-1")]
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return []
+    command = [tool, "--query-gpu=index", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except subprocess.TimeoutExpired:
+        raise UserError("nvidia-smi has not answered for 60 s; name the GPUs with CUDA_VISIBLE_DEVICES") from None
+    return answer.stdout.split() if answer.returncode == 0 else []

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 
 import lightning
 from torch import Tensor
 
 from alexnet_lab.config.options import RunConfig
+from alexnet_lab.core.epochs import epochs_of
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.augmentation import Augmentation
-from alexnet_lab.data.batches import EvaluationBatches, TrainBatches
+from alexnet_lab.data.batches import EvaluationBatches, TrainBatches, limited
 from alexnet_lab.data.extra_augmentations import ExtraAugmentations, Mixup
 from alexnet_lab.data.own_transforms import own_transforms
 from alexnet_lab.data.placement import placed
@@ -31,6 +33,9 @@ class ImageData(lightning.LightningDataModule):
 
     store: Store
     batch_size: int
+    batches: int  # of an epoch
+    epochs: int  # that the run begins
+    limits: list[str]  # the settings by which the run sees a part of the data alone
 
     def __init__(self, run: RunConfig) -> None:
         super().__init__()
@@ -49,6 +54,15 @@ class ImageData(lightning.LightningDataModule):
         self.batch_size = min(self.run.optim.batch_size, images // ranks * ranks)
         if self.batch_size < self.run.optim.batch_size:
             log.info("batches of %d, because there are only %d training images", self.batch_size, images)
+        trainer = self.run.trainer
+        self.batches = limited(images // self.batch_size, trainer.overfit_batches or trainer.limit_train_batches)
+        steps = math.ceil(self.batches / trainer.accumulate_grad_batches)
+        self.epochs = epochs_of(trainer.max_epochs, trainer.max_steps, steps)
+        self.limits = [
+            limit
+            for limit in trainer.limits()
+            if not limit.startswith("trainer.max_steps=") or (trainer.max_steps or 0) < trainer.max_epochs * steps
+        ]
 
     @property
     def num_classes(self) -> int:
@@ -73,7 +87,7 @@ class ImageData(lightning.LightningDataModule):
             random_crop=data.random_crop,
             flip=data.flip,
             color_noise=data.color_noise,
-            color_noise_epochs=round(self.run.optim.color_noise_until * self.run.trainer.max_epochs),
+            color_noise_epochs=round(self.run.optim.color_noise_until * self.epochs),
             color_axes=self.color_axes,
         )
 
@@ -98,12 +112,22 @@ class ImageData(lightning.LightningDataModule):
     def train_dataloader(self) -> TrainBatches:
         assert self.trainer is not None
         reader = self._reader("train", self._variation())
-        return TrainBatches(reader, self.batch_size, self.run.seed, self.trainer.global_rank, self.trainer.world_size)
+        return TrainBatches(
+            reader,
+            self.batch_size,
+            self.run.seed,
+            self.trainer.global_rank,
+            self.trainer.world_size,
+            batches=self.batches,
+            same_each_epoch=bool(self.run.trainer.overfit_batches),
+        )
 
     def val_dataloader(self) -> EvaluationBatches:
         assert self.trainer is not None
         reader = self._reader("val", Variation(self.store.image_size, self.run.model.input_size))
-        return EvaluationBatches(reader, EVALUATION_BATCH, self.trainer.global_rank, self.trainer.world_size)
+        choice = self.run.trainer
+        limit = choice.overfit_batches or choice.limit_val_batches
+        return EvaluationBatches(reader, EVALUATION_BATCH, self.trainer.global_rank, self.trainer.world_size, limit)
 
     def _reader(self, split: str, variation: Variation) -> ImageReader:
         assert self.trainer is not None

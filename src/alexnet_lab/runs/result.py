@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,10 @@ PART = {
     "versions": dict,
 }
 # What tables and terminals show: there every character has to be a visible one.
-SHOWN = ("hardware.", "versions.", "commit", "status", "parts", "config.model.name", "config.data.source")
+SHOWN = ("partial", "hardware.", "versions.", "commit", "status", "parts", "config.model.name", "config.data.source")
 CONTROL = ("Cc", "Cs", "Zl", "Zp")  # line and control characters, broken surrogates
 LARGEST_NUMBER = 2**63
+LIMITS = ("fast_dev_run", "overfit_batches", "limit_train_batches", "limit_val_batches")  # after which it is partial
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
@@ -64,6 +66,15 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: is damaged ({error}); remove that folder and run again") from None
     return result if result.get("status") == "completed" else None
+
+
+def refuse_partial(folder: Path, result: Mapping[str, Any]) -> None:
+    """Raise UserError where a run saw a part of the data alone: its error is none to compare with others."""
+    if partial := result.get("partial"):
+        raise UserError(
+            f"{folder}: saw a part of the data alone ({', '.join(partial)[:200]}), which enters no table; remove that "
+            "folder, and run again without"
+        )
 
 
 def _check_values(value: Any, key_path: str = "") -> None:
@@ -112,6 +123,9 @@ def _check(result: dict[str, Any]) -> None:
         part = result["config"].get(group)
         if not isinstance(part, dict) or not isinstance(part.get(key), int if key == "image_size" else str):
             raise ValueError(f"it has no config.{group}.{key}")
+    partial = result.get("partial", [])  # which versions before the limits of data did not have
+    if not isinstance(partial, list) or not all(isinstance(setting, str) for setting in partial):
+        raise ValueError("partial is no list of settings")
     parts = result.get("parts", [])  # which version 1 did not keep
     if not isinstance(parts, list) or any(
         not isinstance(part, dict) or any(not isinstance(part.get(key), kind) for key, kind in PART.items())
@@ -138,8 +152,18 @@ def _check_consistency(folder: Path, result: dict[str, Any], complete: bool) -> 
             raise ValueError(f"its seed is {result['seed']}, and that of {where} {seed!s:.40}")
     trainer = config.get("trainer")
     short = bool(config.get("callbacks")) and isinstance(trainer, dict) and 0 < result["epochs"] < trainer["max_epochs"]
-    if isinstance(trainer, dict) and trainer["max_epochs"] != result["epochs"] and not short:  # ended by a callback
+    if (
+        isinstance(trainer, dict)
+        and trainer["max_epochs"] != result["epochs"]
+        and not short
+        and not result.get("partial")
+    ):  # ended by a callback
         raise ValueError(f"it has {result['epochs']} epochs, and its configuration {trainer['max_epochs']!s:.40}")
+    limits = [key for key in LIMITS if isinstance(trainer, dict) and trainer.get(key)]
+    if limits and not result.get("partial"):
+        raise ValueError(
+            f"trainer.{limits[0]} of its configuration leaves a part of the data, and it says nothing of that"
+        )
     classes = config["data"].get("num_classes") if config["data"]["source"] == "fractals" else None
     if "images" in result:
         classes = result["images"]["classes"]

@@ -67,16 +67,21 @@ class JobProcess:
         return code
 
 
+def clean_environment() -> dict[str, str]:
+    """The environment without what belongs to some other run."""
+    return {key: value for key, value in os.environ.items() if key not in RANK_VARIABLES + AGENT_VARIABLES}
+
+
 def start(job: Job, lock: RunLock, threads: int, gpus: list[str]) -> JobProcess:
     """`python src/train.py <overrides> hydra.run.dir=<folder>` in its locked folder."""
-    environment = {key: value for key, value in os.environ.items() if key not in RANK_VARIABLES + AGENT_VARIABLES}
+    environment = clean_environment()
     environment |= {name: str(threads) for name in THREAD_VARIABLES}
     environment |= {"PYTHONUNBUFFERED": "1", HANDED_DOWN: str(lock.descriptor), **parent_watchdog.environment()}
     if gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     show_progress(job.folder, {"state": "starting"})
     command = [sys.executable, str(TRAIN), *job.overrides, run_dir(job.folder)]
-    with _output(job.folder) as output:
+    with output_of(job.folder) as output:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -125,7 +130,7 @@ def last_lines(job: Job, lines: int = 12) -> list[str]:
         return file.read().decode(errors="replace").splitlines()[-lines:]
 
 
-def _output(folder: Path) -> IO[bytes]:
+def output_of(folder: Path) -> IO[bytes]:
     """The file that takes what the job prints, opened to be continued."""
     path = folder / OUTPUT
     try:

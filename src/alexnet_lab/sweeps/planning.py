@@ -34,26 +34,49 @@ def plan_sweep(
     product: Sequence[Sequence[str]],
     variants: Mapping[str, list[str]],
     sweep: str | None,
-    compose: Callable[[list[str]], DictConfig],
+    compose: Callable[[list[str], int], DictConfig],
     check: Callable[[DictConfig], RunConfig],
+    whole: bool = False,
 ) -> Plan:
     """Name, compose and check every job of a sweep, once: what runs it composes the same overrides.
 
     product: the overrides of each combination that the command line asks for. variants: what they are multiplied
     with, overrides by name; empty for none. sweep: its name, None for one made of the overrides. compose: from
-    overrides to the whole configuration; check: the checked configuration of a job, from its composed one.
+    overrides and the job's number to the whole configuration; check: the checked configuration of a job, from its
+    composed one. whole: a table is made of the jobs, so that none may see a part of the data alone.
     Raises UserError, naming the job, for the first that cannot work, for two jobs of one name, and where a folder
     holds a run that was made with other settings.
     """
     jobs, seeds = name_jobs(product, variants, sweep), set()
-    for job in jobs:
+    folder, folders = jobs[0].folder.parent, dict[Path, str]()
+    for number, job in enumerate(jobs):
+        config = compose(job.overrides, number)
+        folder = _place(job, config)
+        if folders.setdefault(job.folder, job.name) != job.name:
+            raise UserError(
+                f"hydra.sweep.subdir={config.hydra.sweep.subdir}: gives {folders[job.folder]} and {job.name} one "
+                "folder; put ${hydra.job.override_dirname} into it"
+            )
         if job.folder.is_symlink():  # nobody has named it: it came with the sweep's folder
             raise UserError(f"{job.folder}: is a symbolic link, through which nothing is written; remove it")
-        run = check(compose(job.overrides))
+        run = check(config)
+        if whole and (limits := run.trainer.limits()):
+            raise UserError(
+                f"{limits[0]}: lets a run see a part of the data alone, and a table is made of whole runs; drop it, or "
+                "try it with python src/train.py"
+            )
         seeds.add(run.seed)
         job.devices, job.uses_gpus = run.trainer.devices, run.trainer.accelerator != "cpu"
         job.result = check_same_run(job.folder, run)
-    return Plan(jobs[0].folder.parent, jobs, sorted(seeds))
+    return Plan(folder, jobs, sorted(seeds))
+
+
+def _place(job: Job, config: DictConfig) -> Path:
+    """Give a job the folder that hydra.sweep.dir and hydra.sweep.subdir name, where they do. Returns the sweep's."""
+    chosen = config.hydra.sweep
+    folder = Path(str(chosen.dir)) if chosen.dir else job.folder.parent
+    job.folder = folder / (str(chosen.subdir) if chosen.subdir else job.name)
+    return folder
 
 
 def check_size(overrides: Sequence[Override]) -> None:

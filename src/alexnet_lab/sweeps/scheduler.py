@@ -6,10 +6,7 @@ share the work: a job that another one runs is left alone until that one has end
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter, deque
@@ -17,7 +14,7 @@ from dataclasses import dataclass, field
 
 from alexnet_lab.core.errors import PREEMPTED_EXIT_CODE, STOPPED_EXIT_CODE, Preempted, UserError
 from alexnet_lab.core.files import has_room, make_folder
-from alexnet_lab.core.parallel import usable_cores
+from alexnet_lab.core.parallel import usable_cores, visible_gpus
 from alexnet_lab.core.signals import ASKS_A_SWEEP_TO_END, listen
 from alexnet_lab.runs.checkpoints import has_checkpoint, room_for_checkpoints
 from alexnet_lab.runs.lock import holder, take
@@ -48,14 +45,19 @@ class _Turn:
     continued: bool = False
 
 
+def check_options(at_once: int | None, retries: int) -> None:
+    """Raise UserError for options of the launcher that cannot be meant."""
+    if at_once is not None and at_once < 1:
+        raise UserError(f"hydra.launcher.jobs={at_once}: must be at least 1")
+    if not 0 <= retries <= 1000:
+        raise UserError(f"hydra.launcher.sweep_retries={retries}: must be from 0 to 1000")
+
+
 class Scheduler:
     """run() ends when every job is complete or has failed for good."""
 
     def __init__(self, jobs: list[Job], at_once: int | None, retries: int, results: Results | None = None) -> None:
-        if at_once is not None and at_once < 1:
-            raise UserError(f"hydra.launcher.jobs={at_once}: must be at least 1")
-        if not 0 <= retries <= 1000:
-            raise UserError(f"hydra.launcher.sweep_retries={retries}: must be from 0 to 1000")
+        check_options(at_once, retries)
         self.retries, self.results = retries, results
         self.gpus = visible_gpus() if any(job.uses_gpus for job in jobs) else []
         devices = max((job.devices for job in jobs), default=1)
@@ -189,22 +191,6 @@ class Scheduler:
             self.waiting.append(turn)
         else:
             self.counts["failed"] += 1
-
-
-def visible_gpus() -> list[str]:
-    """GPUs by the name or number that CUDA_VISIBLE_DEVICES takes, asked of the driver's tool, not of torch."""
-    limited = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if limited is not None:
-        return [name.strip() for name in limited.split(",") if name.strip() not in ("", "-1")]
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return []
-    command = [tool, "--query-gpu=index", "--format=csv,noheader"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    except subprocess.TimeoutExpired:
-        raise UserError("nvidia-smi has not answered for 60 s; name the GPUs with CUDA_VISIBLE_DEVICES") from None
-    return answer.stdout.split() if answer.returncode == 0 else []
 
 
 def _print_end_of(turn: _Turn) -> None:

@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
-from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
-from alexnet_lab.config.options import OwnLoggerConfig, RunConfig, TrackerConfig
+from alexnet_lab.config.options import LoggerConfig, OwnLoggerConfig, RunConfig, TrackerConfig
 from alexnet_lab.config.parts import check_arguments, found, make, takes
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.tracking.tracker import Tracker
 
 
 def make_tracker(run: RunConfig, folder: Path, stop: Callable[[str], None]) -> Tracker:
-    """The tracker that run.logger names, for the run in `folder`.
+    """The trackers that run.logger names, for the run in `folder`; nobody is told of a fast_dev_run, as in Lightning.
 
     stop: what it is to call, with the button's name, from any thread, where a person stops the run on the tracker.
     """
+    if run.trainer.fast_dev_run:
+        return Tracker()
     if isinstance(run.logger, OwnLoggerConfig):
         tracker = Tracker()
-        tracker.logger = _own_logger(run.logger, folder)
+        tracker.loggers.append(_own_logger(run.logger, folder))
         return tracker
-    if run.logger.name == "wandb":
+    assert isinstance(run.logger, LoggerConfig)
+    names = run.logger.names()
+    if "wandb" in names:
         from alexnet_lab.tracking.wandb_tracker import WandbTracker
 
-        return WandbTracker(run, folder, stop)
-    tracker = Tracker()
-    if run.logger.name == "csv":
-        tracker.logger = CSVLogger(folder, name="csv_logger", version="")
+        tracker = WandbTracker(run, folder, stop)
+    else:
+        tracker = Tracker()
+    if "csv" in names:
+        tracker.loggers.append(CSVLogger(folder, name="csv_logger", version=""))
+    if "tensorboard" in names:
+        tracker.loggers.append(TensorBoardLogger(folder, name="tensorboard", version=""))
     return tracker
 
 
@@ -36,8 +44,14 @@ def check_logger(choice: TrackerConfig) -> None:
     """Raise UserError where a logger of one's own cannot be found or does not take its arguments. Nothing is made: that
     may begin a run elsewhere.
     """
+    if isinstance(choice, LoggerConfig) and "tensorboard" in choice.names() and not _has_tensorboard():
+        raise UserError("logger=tensorboard: TensorBoard is not installed; pip install tensorboard")
     if isinstance(choice, OwnLoggerConfig):
         check_arguments("logger", choice._target_, list(choice.arguments), list(_given(choice, Path())))
+
+
+def _has_tensorboard() -> bool:
+    return any(map(find_spec, ("tensorboard", "tensorboardX")))
 
 
 def _given(choice: OwnLoggerConfig, folder: Path) -> dict[str, str]:

@@ -7,13 +7,13 @@ from lightning.pytorch.loggers import Logger
 
 
 class Tracker:
-    """A logger and callbacks for the trainer, rows of metrics, and the end of the run. This one is a no-op."""
+    """Loggers and callbacks for the trainer, rows of metrics, and the end of the run. This one is a no-op."""
 
-    logger: Logger | bool = False
+    loggers: list[Logger]
     callbacks: list[Callback]
 
     def __init__(self) -> None:
-        self.callbacks = []
+        self.loggers, self.callbacks = [], []
 
     def row(self, values: dict[str, float]) -> None:
         """A row of metrics.csv, on rank zero alone."""

@@ -21,6 +21,7 @@ def build_result(
     run: RunConfig,
     network: nn.Module,
     images: dict[str, Any],
+    partial: list[str],
     record: RunRecord,
     checkpoints: Checkpoints,
     trainer: lightning.Trainer,
@@ -28,7 +29,8 @@ def build_result(
 ) -> dict[str, Any]:
     """Configuration, metrics, and what was spent; errors are fractions, times are seconds over all sessions.
 
-    images: images_at_hand.facts of the store. parts: what computed which steps, where a run was continued with other
+    images: images_at_hand.facts of the store. partial: the settings by which it saw a part of the data alone, so that
+    it enters no table; empty otherwise. parts: what computed which steps, where a run was continued with other
     code, threads, devices or versions; versions, commit and hardware are those of the last.
     """
     last = record.history[-1]
@@ -43,6 +45,7 @@ def build_result(
         "images": images,
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
+        "partial": partial,
         "metrics": {
             **last,
             "best_val_top1_error": record.history[best]["val_top1_error"],

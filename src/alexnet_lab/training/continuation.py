@@ -15,7 +15,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from alexnet_lab.config.options import TrainerConfig
-from alexnet_lab.core.epochs import validated
+from alexnet_lab.core.epochs import ends_step, steps_of_run, validated
 from alexnet_lab.core.errors import Preempted, Stopped, UserError
 from alexnet_lab.runs.metrics import best_epoch
 from alexnet_lab.training.checkpoints import Checkpoints
@@ -94,6 +94,8 @@ class Continuation(Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._defer_end(trainer)
+        if not ends_step(trainer, batch_idx):
+            return  # no checkpoint holds a gradient
         self._position = (trainer.current_epoch, batch_idx + 1)
         due = self.every_steps and trainer.global_step % self.every_steps == 0
         late = time.monotonic() - self._saved_at > self.every_seconds  # rank zero's clock decides
@@ -115,6 +117,8 @@ class Continuation(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
+        if trainer.sanity_checking:
+            return
         if batch_idx < self._common_batches and self.ranks.any_of(bool(self.preemption.requested))[0]:
             self._save(trainer)  # as it was before validation, which is done again as a whole
             self._stop(trainer)
@@ -168,6 +172,6 @@ class Continuation(Callback):
         self.ranks.any_of(False)  # nobody leaves before the file is there
         why, failure = self.preemption.requested or "a signal to another rank", self.checkpoints.failure
         saved = f"could not be saved ({failure}), what was saved before is kept" if failure else "is saved"
-        reached = f"step {trainer.global_step} of {int(trainer.estimated_stepping_batches)}"
+        reached = f"step {trainer.global_step} of {steps_of_run(trainer)}"
         kind = Stopped if self.preemption.by_a_person else Preempted
         raise kind(f"ended by {why} after {reached}, which {saved}; continue with: {self.command}")

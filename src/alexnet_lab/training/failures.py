@@ -40,6 +40,12 @@ def one_line_failures(run: RunConfig, ranks: Ranks, command: str) -> Iterator[No
         # PyTorch's allocator on the CPU says the first, oneDNN, where it has no memory for its code, the second.
         if "can't allocate memory" in str(error) or "could not create a primitive" in str(error):
             raise UserError(_out_of_memory(run, ranks)) from error
+        if "returned nan values" in str(error):  # trainer.detect_anomaly has found it
+            raise UserError(f"{str(error).rstrip('.')}: this is what trainer.detect_anomaly looks for") from error
+        if "does not allow for gradient clipping" in str(error):  # Lightning, of a fused optimizer
+            raise UserError(
+                "optim.fused=true: cannot be clipped in mixed precision; drop it, or the clipping"
+            ) from error
         if who := ranks.missing(error):
             raise UserError(
                 f"{who}; what was done up to the last checkpoint is kept, continue with: {command}"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from subprocess import Popen
 from typing import Any
@@ -82,6 +83,11 @@ class RankLauncher(_SubprocessScriptLauncher):
         return function(*args, **kwargs)
 
 
+def shorten_epoch(trainer: lightning.Trainer, batches: int) -> None:
+    """Missed: an epoch with fewer batches than the others, after which it is validated."""
+    trainer.fit_loop.max_batches = trainer.val_check_batch = batches
+
+
 def set_loops(loops: dict[str, Any], epoch: int, batches: int, step: int, trainer: lightning.Trainer) -> None:
     """Missed: a position to continue from, said in epochs and batches.
 
@@ -89,6 +95,8 @@ def set_loops(loops: dict[str, Any], epoch: int, batches: int, step: int, traine
     the "loops" of a checkpoint.
     """
     whole = batches == trainer.num_training_batches
+    each = trainer.accumulate_grad_batches
+    steps = math.ceil(batches / each)  # of this epoch
 
     def counters(template: dict[str, int], done: int, begun: int) -> None:
         for key in template:
@@ -99,13 +107,13 @@ def set_loops(loops: dict[str, Any], epoch: int, batches: int, step: int, traine
         counters(loops[name]["current"], current, current + begun)
 
     progress("epoch_progress", epoch, epoch, begun=int(batches > 0))
-    progress("epoch_loop.batch_progress", step, batches)
+    progress("epoch_loop.batch_progress", (step - steps) * each + batches, batches)
     loops["epoch_loop.batch_progress"]["is_last_batch"] = whole
     optimizer = loops["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]
     for part in optimizer.values():
         counters(part["total"], step, step)
-        counters(part["current"], batches, batches)
-    progress("epoch_loop.scheduler_progress", step, batches)
+        counters(part["current"], steps, steps)
+    progress("epoch_loop.scheduler_progress", step, steps)
     # One begun batch tells Lightning to go back into validation, which then starts with its first.
     progress("epoch_loop.val_loop.batch_progress", 0, 0)
     counters(loops["epoch_loop.val_loop.batch_progress"]["total"], 0, int(whole))

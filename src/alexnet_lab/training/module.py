@@ -45,8 +45,10 @@ class Classifier(lightning.LightningModule):
         ranks: Ranks,
         mixup: Mixup | None = None,
         loss: Loss | None = None,
+        max_steps: int | None = None,
     ) -> None:
         super().__init__()
+        self.max_steps = max_steps
         self.network, self.augmentation, self.recipe, self.seed = network, augmentation, recipe, seed
         self.ranks, self.mixup, self.loss = ranks, mixup, loss
         self.example_input_array = torch.zeros(1, 3, input_size, input_size)
@@ -67,7 +69,9 @@ class Classifier(lightning.LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         # Dropout is a function of the seed, the step and the rank: no random state has to be kept to continue a run.
-        torch.manual_seed(dropout_seed(self.seed, self.trainer.global_step, self.global_rank))
+        each = self.trainer.accumulate_grad_batches
+        step = self.trainer.global_step * each + batch_index % each  # of several batches each draws its own
+        torch.manual_seed(dropout_seed(self.seed, step, self.global_rank))
         optimizer: Any = self.trainer.optimizers[0]
         apply_group_lr_overrides(optimizer, self.recipe, self.trainer.global_step, self.steps)
 
@@ -134,8 +138,11 @@ class Classifier(lightning.LightningModule):
             getattr(self, name).merge_state(state)  # into one that is empty
 
     def configure_optimizers(self) -> Any:
-        optimizer = make_optimizer(self.network, self.recipe)
-        self.steps = int(self.trainer.estimated_stepping_batches)
+        # PyTorch's fused step unscales gradients itself, which is too late where they are clipped in mixed precision.
+        clips_mixed = bool(self.trainer.gradient_clip_val) and "mixed" in str(self.trainer.precision)
+        optimizer = make_optimizer(self.network, self.recipe, fused=not clips_mixed)
+        steps = int(self.trainer.estimated_stepping_batches)
+        self.steps = steps if self.max_steps is None else min(steps, self.max_steps)
         return for_lightning(optimizer, make_schedules(optimizer, self.recipe, self.steps), self.recipe)
 
 

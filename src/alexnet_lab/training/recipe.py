@@ -18,12 +18,12 @@ from alexnet_lab.core.errors import UserError
 OF_LIGHTNING = ("interval", "monitor")  # of a schedule of one's own: when it steps, and what a plateau looks at
 
 
-def make_optimizer(network: nn.Module, recipe: RecipeConfig) -> Optimizer:
-    """The paper's, or the one that the recipe names."""
+def make_optimizer(network: nn.Module, recipe: RecipeConfig, fused: bool = True) -> Optimizer:
+    """The paper's, whose step is fused where that is asked for, or the one that the recipe names."""
     if isinstance(recipe, OwnOptimizerConfig):
         return _own_optimizer(network, recipe)
     assert isinstance(recipe, OptimizationConfig)
-    return _paper_optimizer(network, recipe)
+    return _paper_optimizer(network, recipe, fused)
 
 
 def _own_optimizer(network: nn.Module, recipe: OwnOptimizerConfig) -> Optimizer:
@@ -53,7 +53,7 @@ def _own_optimizer(network: nn.Module, recipe: OwnOptimizerConfig) -> Optimizer:
     return made
 
 
-def _paper_optimizer(network: nn.Module, recipe: OptimizationConfig) -> SGD:
+def _paper_optimizer(network: nn.Module, recipe: OptimizationConfig, fused: bool) -> SGD:
     """SGD with momentum; weights decay, biases do not and learn at a rate of their own.
 
     PyTorch keeps v = 0.9 v + g and w -= lr v where the paper has v = 0.9 v - lr g and w += v: the same
@@ -73,7 +73,7 @@ def _paper_optimizer(network: nn.Module, recipe: OptimizationConfig) -> SGD:
     for name, parameter in network.named_parameters():
         conv1 = _conv1_is_apart(recipe) and name.startswith("conv1.")
         groups[2 * conv1 + name.endswith("bias")]["params"].append(parameter)
-    return SGD(groups, momentum=recipe.momentum, fused=True)
+    return SGD(groups, momentum=recipe.momentum, fused=fused)
 
 
 def _conv1_is_apart(recipe: OptimizationConfig) -> bool:

@@ -13,6 +13,7 @@ import lightning
 import torch
 from torch import nn
 
+from alexnet_lab.config.checks import epochs_between_validations
 from alexnet_lab.config.options import RunConfig, named_parts
 from alexnet_lab.config.own import TARGET, OwnPart
 from alexnet_lab.config.parts import import_from, own_code
@@ -126,7 +127,15 @@ def _train(
     network = make_network(run.model, data.num_classes)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     classifier = Classifier(
-        network, data.augmentation(), run.optim, run.model.input_size, run.seed, ranks, data.mixup(), make_loss(run)
+        network,
+        data.augmentation(),
+        run.optim,
+        run.model.input_size,
+        run.seed,
+        ranks,
+        data.mixup(),
+        make_loss(run),
+        run.trainer.max_steps,
     )
     # What guessing gives is known of cross-entropy, with smoothed labels too.
     guessed = data.num_classes if run.loss.get(TARGET, CROSS_ENTROPY) == CROSS_ENTROPY else math.inf
@@ -158,18 +167,20 @@ def _train(
     # The continuation last, so that a checkpoint holds what the others make of its own step.
     callbacks = [record, *own_callbacks, *([ContinuedRows(rows)] if own_callbacks else []), continuation]
     loggers = [rows] if own_callbacks else []
-    trainer = make_trainer(run.trainer, run.optim.validations, callbacks, checkpoints, tracker, ranks, loggers)
+    every = epochs_between_validations(data.epochs, run.optim.validations, run.trainer.check_val_every_n_epoch)
+    trainer = make_trainer(run.trainer, every, data.epochs, callbacks, checkpoints, tracker, ranks, loggers)
     try:
         trainer.fit(classifier, datamodule=data, ckpt_path=checkpoints.folder if continues else None, weights_only=True)
     finally:
         checkpoints.wait()
         record.close()
     if trainer.is_global_zero:
-        write_json(folder / RESULT_FILE, build_result(run, network, images, record, checkpoints, trainer, overrides))
+        result = build_result(run, network, images, data.limits, record, checkpoints, trainer, overrides)
+        write_json(folder / RESULT_FILE, result)
         last = record.history[-1]
-        if trainer.current_epoch < run.trainer.max_epochs:
+        if trainer.current_epoch < data.epochs:
             ended = "a callback ended the run after epoch %d of %d"
-            log.info(ended, trainer.current_epoch, run.trainer.max_epochs, extra=ON_SCREEN)
+            log.info(ended, trainer.current_epoch, data.epochs, extra=ON_SCREEN)
         show_progress(folder, {"state": "completed", "val_top1_error": last["val_top1_error"]})
         log.info(
             "%d checkpoints took %.2f s of training",
@@ -198,10 +209,12 @@ def _say_what_begins(run: RunConfig, folder: Path, data: ImageData, network: nn.
     images, validation = (len(data.store.labels(split)) for split in ("train", "val"))
     log.info(
         f"{run.model.name} ({parameters:,} parameters) on {run.data.source}: {images:,} training and {validation:,} "
-        f"validation images of {data.num_classes} classes; epochs: {run.trainer.max_epochs}, batches of "
+        f"validation images of {data.num_classes} classes; epochs: {data.epochs}, batches of "
         f"{data.batch_size}, seed {run.seed}",
         extra=ON_SCREEN,
     )
+    if data.limits:
+        log.warning("sees a part of the data alone (%s): it enters no table", ", ".join(data.limits))
     log.info("run folder: %s (the configuration and the whole log are in it)", shown(folder), extra=ON_SCREEN)
 
 

@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from alexnet_lab.core import environment
-from alexnet_lab.core.epochs import epochs_between, steps_per_epoch, validated
+from alexnet_lab.core.epochs import ends_step, epochs_between, steps_of_run, steps_per_epoch, validated
 from alexnet_lab.core.growing_file import GrowingText
 from alexnet_lab.runs.metrics import METRICS_FILE, row_text, rows_so_far, values_of_step
 from alexnet_lab.runs.progress import show_progress
@@ -49,6 +49,7 @@ class RunRecord(Callback):
         self.training_seconds = 0.0
         self.images = 0
         self.history: list[dict[str, float]] = []
+        self._losses: list[torch.Tensor] = []  # of the batches of a step
         self._file: GrowingText | None = None
         self._shown = self._tick = self._rate = 0.0
 
@@ -90,7 +91,8 @@ class RunRecord(Callback):
             rows = rows_so_far(path, trainer.global_step, done)
             self._file = GrowingText(path, rows)
             # A step whose validation was interrupted: a tracker keeps an epoch's last step until that is over.
-            if trainer.global_step == (done + epochs_between(trainer)) * steps_per_epoch(trainer):
+            validated_at = (done + epochs_between(trainer)) * steps_per_epoch(trainer)
+            if trainer.global_step == min(validated_at, steps_of_run(trainer)):
                 for values in values_of_step(rows, trainer.global_step):
                     self.tell(values)
             self._show(trainer, "training")
@@ -116,9 +118,13 @@ class RunRecord(Callback):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        step = trainer.global_step
-        if step <= STEPS_ALL_RECORDED or step % self.every == 0:
-            loss = trainer.strategy.reduce(outputs["loss"].detach(), reduce_op="mean")
+        step, ends = trainer.global_step, ends_step(trainer, batch_idx)
+        recorded = step + (not ends)  # the step that this batch is for
+        if recorded <= STEPS_ALL_RECORDED or recorded % self.every == 0:
+            self._losses.append(outputs["loss"].detach() * trainer.accumulate_grad_batches)  # Lightning divides by it
+        if ends and self._losses:
+            loss = trainer.strategy.reduce(torch.stack(self._losses).mean(), reduce_op="mean")
+            self._losses = []
             value = _finite(float(loss), step)
             self._row(epoch=trainer.current_epoch, step=step, train_loss=value, learning_rate=self._rate)
             self._warn_if_stuck(step, value)
@@ -189,7 +195,7 @@ class RunRecord(Callback):
 
     def _show(self, trainer: lightning.Trainer, state: str) -> None:
         self._shown = time.monotonic()
-        steps, done, epochs = int(trainer.estimated_stepping_batches), trainer.global_step, trainer.max_epochs or 0
+        steps, done, epochs = steps_of_run(trainer), trainer.global_step, trainer.max_epochs or 0
         elapsed = self._fit_seconds()
         last = self.history[-1] if self.history else {}
         progress = {

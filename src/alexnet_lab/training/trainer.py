@@ -10,16 +10,17 @@ import warnings
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 
-from alexnet_lab.config.checks import epochs_between_validations
 from alexnet_lab.config.options import TrainerConfig
-from alexnet_lab.core.epochs import validated
+from alexnet_lab.core.epochs import steps_per_epoch, validated
 from alexnet_lab.core.log_file import ON_SCREEN
 from alexnet_lab.tracking.tracker import Tracker
 from alexnet_lab.training.checkpoints import Checkpoints
@@ -29,6 +30,7 @@ from alexnet_lab.training.lightning_compat import (
     StartedBy,
     ask_for_no_signals,
     leave_signals_alone,
+    shorten_epoch,
 )
 from alexnet_lab.training.ranks import RANK_ZERO, Ranks, cluster_environment
 
@@ -39,7 +41,8 @@ READ_EVERY_SECONDS = 0.2  # between two looks at the loss by the progress bar
 
 def make_trainer(
     choice: TrainerConfig,
-    validations: int | None,
+    every: int,
+    epochs: int,
     callbacks: list[Callback],
     checkpoints: Checkpoints,
     tracker: Tracker,
@@ -48,27 +51,40 @@ def make_trainer(
 ) -> lightning.Trainer:
     """The trainer for one device or several. The tracker's callbacks come after the others.
 
-    loggers: beside the tracker's. validations: about how many a run has; None: one after each epoch.
+    epochs: that the run begins; every: epochs from one validation to the next. loggers: beside the tracker's.
     """
     callbacks = [*callbacks, *tracker.callbacks]
-    on_screen = choice.progress_bar and sys.stdout.isatty()
+    on_screen = choice.progress_bar and choice.enable_progress_bar and sys.stdout.isatty()
     if on_screen:
         callbacks.append(Bar())
     else:
         callbacks.append(EpochLines())
+    if choice.max_steps is not None:
+        callbacks.append(LastEpoch(choice.max_steps))  # last, so that the others have seen how long an epoch is
+    folder = checkpoints.folder.parent
     return lightning_trainer(
         choice,
         ranks,
         plugins=[checkpoints],
         precision=choice.precision,
-        max_epochs=choice.max_epochs,
-        check_val_every_n_epoch=epochs_between_validations(choice.max_epochs, validations),
-        deterministic=choice.deterministic,
+        max_epochs=epochs,
+        min_epochs=choice.min_epochs,
+        min_steps=choice.min_steps,
+        check_val_every_n_epoch=every,
+        accumulate_grad_batches=choice.accumulate_grad_batches,
+        gradient_clip_val=choice.gradient_clip_val,
+        gradient_clip_algorithm=choice.gradient_clip_algorithm,
+        deterministic=choice.deterministic,  # type: ignore[arg-type]
+        benchmark=choice.benchmark,
+        sync_batchnorm=choice.sync_batchnorm,
+        detect_anomaly=choice.detect_anomaly,
+        profiler=make_profiler(choice.profiler, folder),
+        inference_mode=choice.inference_mode,
         callbacks=callbacks,
-        logger=[*loggers, *([tracker.logger] if isinstance(tracker.logger, Logger) else [])],
+        logger=[*loggers, *tracker.loggers],
         log_every_n_steps=choice.log_every_n_steps,
-        default_root_dir=checkpoints.folder.parent,
-        num_sanity_val_steps=0,
+        default_root_dir=folder,
+        num_sanity_val_steps=choice.num_sanity_val_steps,
         enable_progress_bar=on_screen,
     )
 
@@ -81,7 +97,7 @@ def lightning_trainer(
     plugins, options: Lightning's.
     """
     strategy: Any = choice.strategy
-    if choice.strategy == "ddp":
+    if choice.strategy != "auto":
         strategy = DistributedDataParallel(
             ranks,
             # On GPUs longer than Ranks waits, which says who is missing where NCCL would end the process.
@@ -89,6 +105,7 @@ def lightning_trainer(
             # There is nothing to broadcast, and ranks with unequal numbers of validation batches must not wait.
             broadcast_buffers=False,
             gradient_as_bucket_view=True,
+            find_unused_parameters=choice.strategy == "ddp_find_unused_parameters_true",
         )
     trainer = lightning.Trainer(
         accelerator=choice.accelerator,
@@ -104,6 +121,31 @@ def lightning_trainer(
     leave_signals_alone(trainer)  # the program listens to them itself
     ask_for_no_signals(trainer)
     return trainer
+
+
+def make_profiler(name: str | None, folder: Path) -> Profiler | None:
+    """The profiler of that name, which leaves its report in the run folder; None for none."""
+    kinds = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
+    return None if name is None else kinds[name](dirpath=folder / "profiler", filename=name)
+
+
+class LastEpoch(Callback):
+    """Ends a run after `steps` optimizer steps, in the middle of an epoch, with that epoch's validation."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._shorten(trainer)  # a run that goes on within an epoch does not begin it
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._shorten(trainer)
+
+    def _shorten(self, trainer: lightning.Trainer) -> None:
+        before = trainer.current_epoch * steps_per_epoch(trainer)
+        batches = (self.steps - before) * trainer.accumulate_grad_batches
+        if 0 < batches < trainer.num_training_batches:
+            shorten_epoch(trainer, batches)
 
 
 class DistributedDataParallel(StartedBy):
