@@ -163,7 +163,7 @@ class ValidatingSweeper(Sweeper):
         }
         loader = self.hydra_context.config_loader
         space = {
-            str(key): hydra_compat.parsed([f"{key}={value}"], loader)[0]
+            str(key): hydra_compat.parsed([f"{key!s}={value}"], loader)[0]
             for key, value in params.items()
             if key not in fixed  # the command line comes before the file
         } | given
@@ -215,7 +215,7 @@ class LocalLauncher(Launcher):
 
         check_options(self.jobs, self.sweep_retries)
 
-    def run(self, jobs: Sequence[Any], composed_from: Sequence[str], results: Any) -> None:
+    def run(self, jobs: list[Any], composed_from: Sequence[str], results: Any) -> None:
         """Run planned jobs, which are composed from what the sweep is. results: the live table."""
         from alexnet_lab.sweeps.scheduler import Scheduler
 

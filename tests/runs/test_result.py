@@ -49,6 +49,7 @@ IMPOSSIBLE: dict[str, tuple[Change, str]] = {
 
 def written(folder: Path, change: Change) -> Path:
     result = json.loads(OF_VERSION_1.read_text())
+    result["config"]["model"]["pool_rounding"] = "ceiling"  # without every option, parameters are not counted
     change(result)
     folder.mkdir()
     (folder / "result.json").write_text(json.dumps(result))

@@ -39,7 +39,7 @@ class FractalSettings:
     left for a linear classifier, and most of what a network's first steps learn from.
     """
 
-    image_size: int = 64  # side, pixels
+    image_size: int = 44  # side, pixels
     num_classes: int = 10
     train_images_per_class: int = 100
     val_images_per_class: int = 500

@@ -63,8 +63,8 @@ def passing_signals_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
     previous: dict[int, Any] = {}
     with contextlib.suppress(ValueError):  # another thread, to which no signals come
-        for number in PASSED_ON:
-            previous[number] = signal.signal(number, pass_on)
+        for passed in PASSED_ON:
+            previous[passed] = signal.signal(passed, pass_on)
     try:
         yield
     finally:

@@ -190,10 +190,11 @@ def _sampler(search: Search, number: int) -> Any:
 def _distribution(key: str, override: Override) -> Any:
     """What Optuna draws from; raises UserError for what is no set of values."""
     distributions, values = _optuna().distributions, override.value()
-    tags = getattr(values, "tags", set())
+    tags: set[str] = getattr(values, "tags", set())
     try:
         if isinstance(values, IntervalSweep):
             low, high = values.start, values.end
+            assert low is not None and high is not None  # interval(LOW, HIGH) names both
             if "int" in tags or (isinstance(low, int) and isinstance(high, int)):
                 return distributions.IntDistribution(int(low), int(high), log="log" in tags)
             return distributions.FloatDistribution(float(low), float(high), log="log" in tags)
