@@ -194,7 +194,8 @@ def _distribution(key: str, override: Override) -> Any:
     try:
         if isinstance(values, IntervalSweep):
             low, high = values.start, values.end
-            assert low is not None and high is not None  # interval(LOW, HIGH) names both
+            assert low is not None  # interval(LOW, HIGH) names both
+            assert high is not None
             if "int" in tags or (isinstance(low, int) and isinstance(high, int)):
                 return distributions.IntDistribution(int(low), int(high), log="log" in tags)
             return distributions.FloatDistribution(float(low), float(high), log="log" in tags)
