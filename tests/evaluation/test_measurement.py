@@ -33,7 +33,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("measured")
     make_leaves(folder / "leaves")
     return [
-        trained(leaf_run(folder, "model.towers=2", "optim.epochs=2", f"seed={seed}"), folder / f"run_seed-{seed}")
+        trained(
+            leaf_run(folder, "model.towers=2", "model.pool_rounding=ceiling", "optim.epochs=2", f"seed={seed}"),
+            folder / f"run_seed-{seed}",
+        )
         for seed in (0, 1)
     ]
 
