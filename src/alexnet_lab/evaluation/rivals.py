@@ -9,6 +9,7 @@ descriptors that the seed draws.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,8 @@ def _sparse(sample: Array, seed: int) -> Encode:
         ATOMS, transform_algorithm="omp", random_state=seed, batch_size=512, max_iter=20
     )
     atoms = learning.fit(sample).components_
+    # Descriptors of a plain background need fewer atoms than are allowed, which is said of each of them.
+    warnings.filterwarnings("ignore", "Orthogonal matching pursuit ended prematurely")
     return lambda descriptors, places: pooled_codes(
         sparse_encode(descriptors, atoms, algorithm="omp", n_nonzero_coefs=NONZERO), places
     )
