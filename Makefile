@@ -1,13 +1,14 @@
 # `make help` lists the targets. Every target sets up its environment by itself when it is missing or stale.
 
+SCALE     ?=
 SEEDS     ?=
 JOBS      ?=
-DATA      ?= fractals
+DATA      ?=
 DATA_ROOT ?=
 DEVICES   ?= 1
 ARGS      ?=
 CLAIM     ?= ablations
-SWEEP     ?= ablations
+SWEEP     ?= mini
 PIP_ARGS  ?=
 KILLS     ?= 50
 N         ?= 500
@@ -23,12 +24,12 @@ READY  := $(VENV)/.ready
 OTHER_INDEX := $(filter -i -f --index-url% --extra-index-url% --find-links%,$(PIP_ARGS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce-table reproduce test test-fast check fuzz chaos audit baselines bench-data bench-lrn bench-step bench-recipes bench-prepare bench-tracking sync dashboard dashboard-offline figures lock clean
+.PHONY: help setup reproduce-table reproduce reproduce-paper test test-fast check fuzz chaos audit baselines bench-data bench-lrn bench-step bench-recipes bench-prepare bench-tracking sync dashboard dashboard-offline figures lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 	@echo
-	@echo "  Variables of reproduce:       CLAIM=ablations SEEDS=5 JOBS=<cores or GPUs> DATA=fractals DATA_ROOT= DEVICES=1 ARGS=\"any overrides\""
+	@echo "  Variables of reproduce:       CLAIM=relu SCALE=mini SEEDS=5 JOBS=<cores or GPUs> DATA=fractals DATA_ROOT= DEVICES=1 ARGS=\"any overrides\""
 	@echo "  Variables of setup:           PIP_ARGS=\"options for pip\" PYTHON=<python 3.11 or later>"
 
 setup: $(READY) ## make .venv from requirements.lock (every other target does it when needed)
@@ -50,11 +51,13 @@ endif
 	@touch $@
 
 reproduce-table: $(READY) ## train every variant of the paper's ablation table and print the table
-reproduce: $(READY) ## the same for another claim of experiments/ (CLAIM=depth)
+reproduce: $(READY) ## one claim of experiments/ with its verdict (CLAIM=relu SCALE=mini or paper)
+reproduce-paper: $(READY) ## every claim of the paper, the cheapest first: reports/claims.md
 reproduce-table: override CLAIM = ablations
-reproduce-table reproduce:
-	@$(RUN) src/reproduce.py experiment=$(CLAIM) $(if $(SEEDS),seeds=$(SEEDS)) $(if $(JOBS),jobs=$(JOBS)) data=$(DATA) \
-	    $(if $(DATA_ROOT),"data.root='$(DATA_ROOT)'") $(if $(filter-out 1,$(DEVICES)),trainer=ddp trainer.devices=$(DEVICES)) $(ARGS)
+reproduce-paper: override CLAIM = all
+reproduce-table reproduce reproduce-paper:
+	@$(RUN) src/reproduce.py experiment=$(CLAIM) $(if $(SCALE),scale=$(SCALE)) $(if $(SEEDS),seeds=$(SEEDS)) \
+	    $(if $(JOBS),jobs=$(JOBS)) $(if $(DATA),data=$(DATA)) $(if $(DATA_ROOT),"data.root='$(DATA_ROOT)'") $(if $(filter-out 1,$(DEVICES)),trainer=ddp trainer.devices=$(DEVICES)) $(ARGS)
 
 test: $(READY) check ## style, rooms, types and the whole test suite
 	$(RUN) -m pytest --numprocesses=auto --dist=worksteal
@@ -101,10 +104,10 @@ bench-prepare: $(READY) ## time preparing photographs against decoding them with
 sync: $(READY) ## upload to W&B what runs left on the disk
 	@$(RUN) src/sync.py
 
-dashboard: $(READY) ## make or update the W&B workspace and report of a sweep (SWEEP=ablations)
-	@$(RUN) src/dashboard.py sweep=$(SWEEP)
+dashboard: $(READY) ## make or update the W&B workspace and report of a sweep (SWEEP=mini CLAIM=ablations)
+	@$(RUN) src/dashboard.py sweep=$(SWEEP) experiment=$(CLAIM)
 
-dashboard-offline: $(READY) ## watch a sweep in W&B's terminal dashboard, without an account (SWEEP=ablations)
+dashboard-offline: $(READY) ## watch a sweep in W&B's terminal dashboard, without an account (SWEEP=mini)
 	@$(RUN) src/dashboard.py sweep=$(SWEEP) terminal=true
 
 bench-tracking: $(READY) ## what W&B costs a run: at its start, a step, at its end

@@ -1,7 +1,7 @@
 """Whether runs of one variant, which differ in their seeds alone, have converged: numbers, and their learning curves.
 
 python benchmarks/convergence.py runs/SWEEP [--svg docs/converged.svg] [--json]
-python benchmarks/convergence.py runs/ablations/base_seed-*
+python benchmarks/convergence.py runs/mini/base_seed-*
 
 Prints, for each epoch that was validated, the mean of the validation's top-1 error and its standard deviation over the
 seeds; how much the error of each run changes in the last tenth of the epochs; and the first of these epochs at which

@@ -1,37 +1,26 @@
-"""An experiment of the paper: its sweep, then its table.
+"""A claim of the paper: its runs, what is measured of them, its table and its verdict.
 
-python src/reproduce.py experiment=ablations seeds=3 [jobs=2] [sweep=NAME] [overrides of src/train.py]
+python src/reproduce.py experiment=towers [scale=mini] [seeds=5] [jobs=2] [sweep=NAME] [overrides of src/train.py]
+python src/reproduce.py experiment=all [scale=paper data.root=DIR]
 python src/reproduce.py [--config-dir DIR] experiment=DIR/NAME.yaml ...      one of your own (docs/extending.md)
-python src/reproduce.py status [experiment=ablations [seeds=3] [data=imagenet]] [sweep=NAME or FOLDER]
+python src/reproduce.py status [experiment=towers [seeds=5] [scale=paper]] [sweep=NAME or FOLDER]
 
-Runs what is missing of the sweep, writes its table and forest plot into runs/<sweep>/, prints the table.
+Runs what is missing. Claims of a scale share the folder runs/<scale>/ and the runs in it that several need.
+seeds=auto [minutes=20] takes as many as the paper's effects need, and no more than fit into so many minutes.
+reports/<claim>/ gets the table and the figures, reports/claims.md (.csv, .json, .tex) the verdicts.
 status shows where a sweep stands, with an experiment's table so far, while it runs too, and changes nothing.
 """
 
 import sys
 
 from alexnet_lab.cli import command_line
-from alexnet_lab.cli.reproduction_request import read_request, read_status_request
+from alexnet_lab.cli.reproduction import reproduce
+from alexnet_lab.cli.reproduction_request import read_requests, read_status_request
 from alexnet_lab.core import signals
-from alexnet_lab.reports.ablation_table import make_table, print_table, write_table
+from alexnet_lab.reports.ablation_table import make_table, print_table
 from alexnet_lab.reports.collect import collect
-from alexnet_lab.reports.forest_plot import write_forest_plot
-from alexnet_lab.reports.heading import about, cost
+from alexnet_lab.reports.heading import about
 from alexnet_lab.sweeps.status import print_status, print_sweeps, sweep_status
-from alexnet_lab.sweeps.sweep_process import run_sweep
-
-
-def reproduce() -> None:
-    request = read_request(sys.argv[1:])
-    code = run_sweep(request.overrides())
-    if code:
-        sys.exit(code)
-    results = collect(request.folder, request.experiment, request.seed_list)
-    table = make_table(request.experiment, results, request.seeds)
-    write_table(request.folder, table, about(results))
-    write_forest_plot(request.folder, table)
-    print_table(table, [*about(results), cost(results)])
-    print(f"also in {request.folder / 'table.md'}, table.csv, table.json, forest.svg and forest.png")
 
 
 def status() -> None:
@@ -40,7 +29,7 @@ def status() -> None:
         print_sweeps()
     else:
         print_status(asked.folder, sweep_status(asked.folder, asked.jobs))
-        if asked.experiment is not None:
+        if asked.experiment is not None and asked.experiment.margin is not None:
             results = collect(asked.folder, asked.experiment, asked.seeds)
             if results[asked.experiment.base]:
                 print_table(make_table(asked.experiment, results, len(asked.seeds)), about(results))
@@ -48,4 +37,5 @@ def status() -> None:
 
 if __name__ == "__main__":
     signals.leave_when_asked()
-    command_line.help_or_run(status if sys.argv[1:2] == ["status"] else reproduce, __doc__)
+    is_status = sys.argv[1:2] == ["status"]
+    command_line.help_or_run(status if is_status else lambda: reproduce(read_requests(sys.argv[1:])), __doc__)

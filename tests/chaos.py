@@ -188,7 +188,8 @@ class Storm:
     def compare(self, sweep: str, calm: str) -> None:
         """The tables, the metrics of each run, and every file."""
         for name in ("table.md", "table.csv", "table.json"):
-            if (self.folder / "runs" / sweep / name).read_bytes() != (self.folder / "runs" / calm / name).read_bytes():
+            one, other = (self.folder / "reports" / of / "chaos" / name for of in (sweep, calm))
+            if one.read_bytes() != other.read_bytes():
                 self.tables_differ.append(f"{sweep}/{name}")
         for folder in self.jobs(sweep):
             if (times := (folder / "train.log").read_text().count("done: top-1 error")) > 1:

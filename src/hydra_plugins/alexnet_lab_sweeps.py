@@ -26,6 +26,10 @@ class ValidatingSweeperConfig:
     # An experiment of experiments/, or the path of another's file, whose variants multiply what the command line sweeps
     # over.
     experiment: str | None = None
+    # The scale of experiments/scales/ at which its variants are meant.
+    scale: str | None = None
+    # Whether to end when every job is checked, before the first is started.
+    only_check: bool = False
     # A search by Optuna over params and what the command line gives several values: how many trials; null: none.
     n_trials: int | None = None
     # By key, what it may be: choice(a,b), range(1,9), interval(0.1,1), tag(log, interval(0.001,0.1)).
@@ -67,8 +71,11 @@ class ValidatingSweeper(Sweeper):
     Each job gets its folder, runs/<sweep>/<name>, the same for the same command.
     """
 
-    def __init__(self, experiment: str | None, n_trials: int | None, **search: Any) -> None:
-        self.experiment, self.n_trials, self.search_options = experiment, n_trials, search
+    def __init__(
+        self, experiment: str | None, scale: str | None, only_check: bool, n_trials: int | None, **search: Any
+    ) -> None:
+        self.experiment, self.scale, self.only_check = experiment, scale, only_check
+        self.n_trials, self.search_options = n_trials, search
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from alexnet_lab.cli.composition import composition
@@ -96,13 +103,13 @@ class ValidatingSweeper(Sweeper):
         check_size(overrides)
         product = hydra_compat.combinations(overrides)
         experiment = None if self.experiment is None else load_experiment(self.experiment)
-        variants = {} if experiment is None else experiment.variants
         name = None if self.experiment is None else file_of(self.experiment).stem
-        plan = self._plan(
-            product,
-            {name: variant.overrides for name, variant in variants.items()},
-            name if self.config.sweep is None else self.config.sweep,
-        )
+        sweep = name if self.config.sweep is None else self.config.sweep
+        given = {override.key_or_group for override in overrides}
+        variants = {} if experiment is None else variants_of(experiment, self.scale, sweep, given)
+        plan = self._plan(product, variants, sweep)
+        if self.only_check:
+            return []
         self._run(plan, table_of(experiment, plan))
         return [JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED) for job in plan.jobs]
 
@@ -229,9 +236,19 @@ class LocalLauncher(Launcher):
         )
 
 
+def variants_of(experiment: Any, scale: str | None, sweep: str | None, given: set[str]) -> dict[str, list[str]]:
+    """The overrides of an experiment's variants, by name, tuned where the command line does not tune them just now."""
+    from alexnet_lab.claims.tuning import tuned_overrides
+    from alexnet_lab.core.paths import RUNS
+
+    if experiment.tuning is None or experiment.tuning.option in given:
+        return {name: experiment.overrides_of(name, scale) for name in experiment.trained}
+    return tuned_overrides(experiment, scale, RUNS / str(sweep))
+
+
 def table_of(experiment: Any, plan: Any) -> Any:
-    """The table of an experiment, for the live view; None where the jobs are not just its variants by its seeds."""
-    if experiment is None:
+    """The table of an experiment, for the live view; None where it has none, or other jobs than variants by seeds."""
+    if experiment is None or experiment.margin is None:
         return None
     from alexnet_lab.reports.live_table import LiveTable
 

@@ -26,7 +26,7 @@ variants: {base: {label: b}}
 @pytest.mark.parametrize(
     ("line", "other", "said"),
     [
-        ("margin: {top1: 1.0, top5: 0.5}\n", "", "Margin. has missing mandatory value: top1"),
+        ("margin: {top1: 1.0, top5: 0.5}\n", "", "has neither a margin, for a table of errors, nor rows"),
         ("top5: 0.5", "top5: 0", "margin.top5=0.0: must be a number of points above 0"),
         ("top5: 0.5", "top5: .nan", "margin.top5=nan"),
         ("base: {label: b}", "other: {label: b}", "base base is not among the variants"),

@@ -74,7 +74,7 @@ WRONG = {
     "model.input_size=4": "is smaller than conv1's 5 x 5 kernels",
     "model.input_size=12": "maps for pool",
     "model.input_size=100": "larger than the stored images",
-    "data.num_classes=3": "top-5",
+    "data.num_classes=1": "data.num_classes=1: must be from 2 to",
     "data=digits data.num_classes=7": "data.num_classes: no such key here; it comes with fractals",
     "data.source=elephants": "data.source=elephants: must be one of fractals, digits",
     "model.half_kernels=true": "add model.towers=1",

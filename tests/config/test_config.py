@@ -54,6 +54,7 @@ PARAMETERS = {
     "mini_fashion": 2_483_528,
     "lenet5": 146_156,
     "cifar10_net": 1_104_328,
+    "cifar10_local_net": 2_257_960,
     "vgg11": 132_863_336,
     "vgg16": 138_357_544,
     "googlenet": 6_624_904,

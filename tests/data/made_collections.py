@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import pickle
+import struct
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -168,6 +170,30 @@ def parquet(root: Path) -> None:
             [pa.array(column, field.type) for column, field in zip(columns, kind, strict=True)], schema=kind
         )
         pyarrow.parquet.write_table(table, root / "data" / f"{name}.parquet", row_group_size=3)
+
+
+def pickled_by_python_2(batch: dict[str, object]) -> bytes:
+    """As CIFAR-10's authors wrote their files: bytes are strings there."""
+
+    class Pickler(pickle._Pickler):  # type: ignore[misc,name-defined]
+        dispatch = pickle._Pickler.dispatch | {  # type: ignore[attr-defined]
+            bytes: lambda self, value: self.write(b"T" + struct.pack("<i", len(value)) + value)
+        }
+
+    stream = io.BytesIO()
+    Pickler(stream, protocol=2).dump(batch)
+    return stream.getvalue()
+
+
+def cifar_archive() -> tuple[bytes, np.ndarray]:
+    """CIFAR-10's archive with ten images a file, and the training images."""
+    generator = np.random.default_rng(0)
+    files, images = {}, []
+    for name in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"):
+        data = generator.integers(0, 256, (10, 3072), dtype=np.uint8)
+        images.append(data.reshape(10, 3, 32, 32).transpose(0, 2, 3, 1))
+        files[f"cifar-10-batches-py/{name}"] = pickled_by_python_2({"data": data, "labels": list(range(10))})
+    return tar_of(files, "w:gz"), np.concatenate(images[:5])
 
 
 MAKERS: dict[str, Callable[[Path], None]] = {

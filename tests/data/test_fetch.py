@@ -7,7 +7,6 @@ import io
 import pickle
 import re
 import socket
-import struct
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -190,32 +189,8 @@ def test_archives_cannot_write_outside_their_folder(tmp_path: Path, monkeypatch:
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
-def pickled_by_python_2(batch: dict[str, object]) -> bytes:
-    """As CIFAR-10's authors wrote their files: bytes are strings there."""
-
-    class Pickler(pickle._Pickler):  # type: ignore[misc,name-defined]
-        dispatch = pickle._Pickler.dispatch | {  # type: ignore[attr-defined]
-            bytes: lambda self, value: self.write(b"T" + struct.pack("<i", len(value)) + value)
-        }
-
-    stream = io.BytesIO()
-    Pickler(stream, protocol=2).dump(batch)
-    return stream.getvalue()
-
-
-def cifar_archive() -> tuple[bytes, np.ndarray]:
-    """CIFAR-10's archive with ten images a file, and the training images."""
-    generator = np.random.default_rng(0)
-    files, images = {}, []
-    for name in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"):
-        data = generator.integers(0, 256, (10, 3072), dtype=np.uint8)
-        images.append(data.reshape(10, 3, 32, 32).transpose(0, 2, 3, 1))
-        files[f"cifar-10-batches-py/{name}"] = pickled_by_python_2({"data": data, "labels": list(range(10))})
-    return made_collections.tar_of(files, "w:gz"), np.concatenate(images[:5])
-
-
 def test_cifar10_is_fetched_and_read_in_its_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    content, images = cifar_archive()
+    content, images = made_collections.cifar_archive()
     publish(monkeypatch, "cifar-10-python.tar.gz", content)
     with serving({"cifar-10-python.tar.gz": content}) as (_, url):
         store = prepare_store(tmp_path / "stores", Cifar10Source(tmp_path / "down", 32, url), max_bad=0)
@@ -225,7 +200,7 @@ def test_cifar10_is_fetched_and_read_in_its_archive(tmp_path: Path, monkeypatch:
 
 
 def test_cifar10_extracted_by_hand(tmp_path: Path) -> None:
-    content, images = cifar_archive()
+    content, images = made_collections.cifar_archive()
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
         archive.extractall(tmp_path, filter="data")
     folder = tmp_path / "cifar-10-batches-py"

@@ -17,7 +17,7 @@ from alexnet_lab.networks.build import build_network
 from config.test_config import composed
 from networks.made import alexnet
 
-NEIGHBOURS = ("lenet5", "cifar10_net", "vgg11", "googlenet", "resnet18")  # one of each family
+NEIGHBOURS = ("lenet5", "cifar10_net", "cifar10_local_net", "vgg11", "googlenet", "resnet18")  # one of each family
 
 
 def built(*overrides: str, num_classes: int = 10) -> nn.Module:

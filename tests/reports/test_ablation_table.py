@@ -178,7 +178,7 @@ def test_collecting_takes_finished_runs_alone(tmp_path: Path) -> None:
 def test_the_status_of_an_experiment_shows_its_rows_so_far(program, tmp_path: Path) -> None:
     for name, by_seed in runs().items():
         for seed, run in by_seed.items():
-            folder = tmp_path / "runs" / "ablations" / job_name(name, [f"seed={seed}"])
+            folder = tmp_path / "runs" / "mini" / job_name(name, [f"seed={seed}"])
             folder.mkdir(parents=True)
             (folder / "result.json").write_text(json.dumps(run))
     answer = program("reproduce.py", "status", "experiment=ablations", "seeds=3")
@@ -186,4 +186,4 @@ def test_the_status_of_an_experiment_shows_its_rows_so_far(program, tmp_path: Pa
     assert "15 jobs: 9 complete, 6 not started" in answer.stdout
     assert "so far: 9 of 15 runs" in answer.stdout
     assert "+10.3 ± 1.4" in answer.stdout
-    assert not list((tmp_path / "runs" / "ablations").glob("table*"))
+    assert not (tmp_path / "reports").exists()

@@ -28,14 +28,16 @@ OTHER = ROW | {
 
 @pytest.fixture
 def sweep(tmp_path: Path) -> Path:
-    """A sweep's folder with a table and one run that kept its weights."""
+    """The folder of a sweep's table; the sweep has one run that kept its weights."""
     folder = tmp_path / "runs" / "ablations"
     (folder / "base_seed-0").mkdir(parents=True)
     (folder / "base_seed-0" / "wandb_run_id").write_text("abcd1234\n")
     table = {"schema_version": 2, "notes": ["Note."], "title": "Ablations", "about": "2 runs.", "rows": [ROW, OTHER]}
-    (folder / "table.json").write_text(json.dumps(table))
-    (folder / "table.md").write_text("| variant |\n")
-    return folder
+    tables = tmp_path / "reports" / "ablations" / "ablations"  # of the sweep and of the experiment
+    tables.mkdir(parents=True)
+    (tables / "table.json").write_text(json.dumps(table))
+    (tables / "table.md").write_text("| variant |\n")
+    return tables
 
 
 def test_saving_the_dashboard_twice_gives_one(sweep: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Means with intervals, differences paired by seed, and what can be said of them.
+"""Means with intervals, differences paired by seed and by image, and what can be said of them.
 
 docs/statistics.md says why each rule is as it is.
 """
@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
+
 CONFIDENCE = 0.95
 LEVEL = 0.05  # of a whole table, for each kind of claim
 POWER = 0.8
@@ -18,6 +21,7 @@ POWER = 0.8
 # is 1e-4.
 EQUAL = 2e-5
 SOLVED = 1e-3  # how near to POWER a solution must come
+RESAMPLES = 2000  # of a bootstrap; more move its ends by less than a tenth of a standard error
 
 
 class Verdict(StrEnum):
@@ -280,3 +284,224 @@ def _solve(effect_size: float | None, nobs: float | None, level: float) -> float
     size, n = (value, nobs) if effect_size is None else (effect_size, value)
     assert n is not None
     return value if value > 0 and abs(_power(size, n, level) - POWER) < SOLVED else None
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean with what it is uncertain by. Where it is of logarithms, all of it is on their scale.
+
+    n: seeds; images: over how many besides, 0 for none. method: how the interval was made, in words. parts: of the
+    mean's variance, each with its degrees of freedom; empty where the values give no interval. low, high: of the 95 %
+    interval. seed_sd: of one seed's value. image_error: the standard error that more seeds do not make smaller.
+    """
+
+    mean: float
+    n: int
+    method: str
+    parts: tuple[tuple[float, int], ...] = ()
+    images: int = 0
+    low: float | None = None
+    high: float | None = None
+    seed_sd: float | None = None
+    image_error: float = 0.0
+
+    @property
+    def standard_error(self) -> float | None:
+        """None where the values give no interval."""
+        return math.sqrt(math.fsum(variance for variance, _ in self.parts)) if self.parts else None
+
+    def p(self, value: float) -> float:
+        """Two-sided, of the mean being this value; raises ValueError without an interval."""
+        return _p_of_parts(self.parts, abs(self.mean - value))
+
+    def p_below(self, value: float) -> float:
+        """One-sided, of the mean being this value or higher: small where it is shown to be below."""
+        both = self.p(value)
+        return both / 2 if self.mean < value else 1 - both / 2
+
+    def p_above(self, value: float) -> float:
+        """One-sided, of the mean being this value or lower: small where it is shown to be above."""
+        return 1 - self.p_below(value)
+
+
+def mean_over_seeds(values: Sequence[float]) -> Mean:
+    """Student's t over seeds; for ratios, over their logarithms."""
+    found = estimate(values)
+    method = "Student's t over seeds"
+    if found.sd is None or found.half_width is None:
+        return Mean(found.mean, found.n, method)
+    low, high = found.mean - found.half_width, found.mean + found.half_width
+    parts = ((found.sd**2 / found.n, found.n - 1),)
+    return Mean(found.mean, found.n, method, parts, 0, low, high, found.sd)
+
+
+def mean_over_seeds_and_images(values: NDArray[np.float64]) -> Mean:
+    """The mean of values (S, I) of S seeds' runs on the same I images, for other seeds and other images of their kind.
+
+    Both vary at random and each seed meets each image: Var(mean) = (MS_seeds + MS_images - MS_rest) / (S I), with the
+    mean squares of the two-way analysis of variance, the images' part 0 at least. The interval's t is the mean of both
+    parts' t, weighted by them (Cochran and Cox 1957). One seed, or equal values, give no interval.
+    """
+    seeds, images = values.shape
+    mean, method = float(values.mean()), "Student's t over seeds and images"
+    rows, columns = values.mean(1), values.mean(0)
+    if seeds < 2 or images < 2 or float(rows.max() - rows.min()) < EQUAL:
+        return Mean(mean, seeds, method, images=images)
+    of_seeds = images * float(((rows - mean) ** 2).sum()) / (seeds - 1)
+    of_images = seeds * float(((columns - mean) ** 2).sum()) / (images - 1)
+    rest_squares = float(((values - rows[:, None] - columns + mean) ** 2).sum())
+    added = max(0.0, of_images - rest_squares / ((seeds - 1) * (images - 1)))
+    parts: tuple[tuple[float, int], ...] = ((of_seeds / (seeds * images), seeds - 1),)
+    if added:
+        parts += ((added / (seeds * images), images - 1),)
+    half_width = _half_width_of_parts(parts, 1 - CONFIDENCE)
+    seed_sd, image_error = math.sqrt(of_seeds / images), math.sqrt(added / (seeds * images))
+    return Mean(mean, seeds, method, parts, images, mean - half_width, mean + half_width, seed_sd, image_error)
+
+
+def mean_over_images(values: NDArray[np.float64], seeds: int) -> Mean:
+    """The mean of values (I,) of something that these seeds' runs make together, for other images, not other runs.
+
+    The interval is a bootstrap's (BCa, 2,000 draws from a fixed seed): values of single images take a few values only,
+    mostly 0, and lean to one side. With the few values that seeds give a bootstrap would be too narrow.
+    """
+    mean, images, method = float(values.mean()), len(values), "bootstrap over images, for these runs"
+    if images < 2 or float(values.max() - values.min()) < EQUAL:
+        return Mean(mean, seeds, method, images=images)
+    low, high = bootstrap(values)
+    variance = float(values.var(ddof=1)) / images
+    return Mean(mean, seeds, method, ((variance, images - 1),), images, low, high, image_error=math.sqrt(variance))
+
+
+def bootstrap(values: NDArray[np.float64]) -> tuple[float, float]:
+    """The 95 % interval of the mean of independent values, bias-corrected and accelerated; the same each time."""
+    from scipy.stats import bootstrap as resample
+
+    drawn = np.random.default_rng(0)
+    found = resample(
+        (values,), np.mean, n_resamples=RESAMPLES, batch=100, confidence_level=CONFIDENCE, method="BCa", rng=drawn
+    )
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+class Judgement(StrEnum):
+    """What a row, or a claim, says of the paper's statement."""
+
+    AGREES = "agrees"
+    CONTRADICTS = "contradicts"
+    CANNOT_TELL = "cannot be told"
+    INCOMPLETE = "so far"
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What the paper states of a mean. word: above, below or within; value: on the scale of the mean.
+
+    contradicted: the distance from no effect, on the same side, within which it is shown not to be as claimed.
+    """
+
+    word: str
+    value: float
+    contradicted: float | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A row's judgement. p: two-sided, of `value` (within: of lying outside), corrected over the rows (Holm)."""
+
+    judgement: Judgement
+    p: float | None
+    p_corrected: float | None
+
+
+def judge(rows: Mapping[str, tuple[Mean | None, Expectation]], comparisons: int) -> dict[str, Judged]:
+    """Judge each row against its expectation, at LEVEL for all of them together.
+
+    rows: means, None for those that are not complete, which count as if they had shown nothing. comparisons: how many
+    rows decide. above, below: agrees or contradicts by the two-sided test of `value` and the sign; contradicts too
+    where it is shown to be nearer to no effect than `contradicted`. within: agrees where two one-sided tests place it
+    inside, contradicts where it is shown to be outside. Each kind of test is corrected by itself.
+    """
+    found = {name: mean for name, (mean, _) in rows.items() if mean is not None and mean.parts}
+    sign: dict[str, float] = {}
+    near: dict[str, float] = {}
+    for name, mean in found.items():
+        expected = rows[name][1]
+        if expected.word == "within":
+            near[name] = max(mean.p_below(expected.value), mean.p_above(-expected.value))
+            sign[name] = min(1.0, 2 * min(mean.p_above(expected.value), mean.p_below(-expected.value)))
+            continue
+        sign[name] = mean.p(expected.value)
+        if expected.contradicted is not None:
+            is_above = expected.word == "above"
+            largest = expected.value + (expected.contradicted if is_above else -expected.contradicted)
+            near[name] = mean.p_below(largest) if is_above else mean.p_above(largest)
+    p_sign = _holm(sign, comparisons)
+    p_near = _holm(near, comparisons)
+
+    judged = {}
+    for name, (of, expected) in rows.items():
+        if of is None:
+            judged[name] = Judged(Judgement.INCOMPLETE, None, None)
+        elif name not in sign:
+            judged[name] = Judged(Judgement.CANNOT_TELL, None, None)
+        else:
+            is_sure, is_near = p_sign[name] <= LEVEL, p_near.get(name, 1.0) <= LEVEL
+            if expected.word == "within":
+                agrees, contradicts = is_near, is_sure
+                p, corrected = near[name], p_near[name]
+            else:
+                agrees = is_sure and (of.mean > expected.value) == (expected.word == "above")
+                contradicts = not agrees and (is_sure or is_near)
+                p, corrected = sign[name], p_sign[name]
+            answer = Judgement.AGREES if agrees else Judgement.CONTRADICTS if contradicts else Judgement.CANNOT_TELL
+            judged[name] = Judged(answer, p, corrected)
+    return judged
+
+
+def seeds_for(mean: Mean, effect: float, comparisons: int) -> int | None:
+    """Seeds that would show an effect of this size with 80 % power; None where no number of them would, or none is
+    known: the images alone leave too much open.
+    """
+    if mean.seed_sd is None or effect == 0:
+        return None
+    level = LEVEL / max(1, comparisons)
+    from scipy.stats import norm
+
+    reach = float(norm.isf(level / 2) + norm.ppf(POWER))
+    if reach * mean.image_error >= abs(effect):
+        return None
+    left = math.sqrt(effect**2 - (reach * mean.image_error) ** 2)
+    return seeds_needed(left, mean.seed_sd, level)
+
+
+def _half_width_of_parts(parts: Sequence[tuple[float, int]], level: float) -> float:
+    """Of an interval of a mean whose variance has these parts: their t, averaged by their shares, times its root."""
+    from scipy.stats import t
+
+    total = math.fsum(variance for variance, _ in parts)
+    weighted = math.fsum(variance * float(t.isf(level / 2, freedom)) for variance, freedom in parts)
+    return weighted / math.sqrt(total)
+
+
+def _p_of_parts(parts: Sequence[tuple[float, int]], distance: float) -> float:
+    """The level at which the interval's half width is this distance."""
+    if not parts:
+        raise ValueError("there is no interval")
+    if len(parts) == 1:
+        from scipy.stats import t
+
+        [(variance, freedom)] = parts
+        return 2 * float(t.sf(distance / math.sqrt(variance), freedom))
+    from scipy.optimize import brentq
+
+    smallest, largest = 1e-15, 1 - 1e-9  # beyond which quantiles are not computed well
+    if distance >= _half_width_of_parts(parts, smallest):
+        return smallest
+    if distance <= _half_width_of_parts(parts, largest):
+        return 1.0
+
+    def above(log_level: float) -> float:  # nearly a straight line, which a solver finds the end of in a few steps
+        return math.log(_half_width_of_parts(parts, math.exp(log_level)) / distance)
+
+    return math.exp(float(brentq(above, math.log(smallest), math.log(largest))))

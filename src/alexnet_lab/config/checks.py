@@ -206,14 +206,7 @@ def _check_data(run: RunConfig) -> None:
     data = run.data
     data.check()
     if isinstance(data, FractalsConfig):
-        check_top5(data.num_classes)
         check_batch(run, data.num_classes * data.train_images_per_class)
-
-
-def check_top5(num_classes: int) -> None:
-    """Raise UserError where a top-5 error would say nothing: with five classes or fewer it is always 0."""
-    if num_classes <= 5:
-        raise UserError(f"{num_classes} classes: top-5 error needs at least 6, with fewer it is always 0")
 
 
 def check_batch(run: RunConfig, images: int) -> None:

@@ -17,6 +17,7 @@ CONF = _ROOT / "conf"
 LOCAL_CONF = CONF / "local"  # somebody's own options, which git ignores
 EXPERIMENTS = _ROOT / "experiments"
 RUNS = Path("runs")  # from where the program is started
+REPORTS = Path("reports")  # likewise
 
 
 def as_called(text: str) -> str:

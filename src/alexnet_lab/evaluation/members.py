@@ -75,6 +75,14 @@ def load_members(
     return members, stores[0]
 
 
+def store_of(folder: Path) -> tuple[RunConfig, Store]:
+    """The configuration of a run of one's own and the images that it was trained and validated on."""
+    run = _configuration(folder, {}, trust=True)
+    images = ImageData(run)
+    images.prepare_data()
+    return run, images.store
+
+
 def _member(folder: Path, trained: TrainedNetwork, run: RunConfig, store: Store, moved: bool) -> Member:
     mean, columns = trained.pixel_mean, torch.arange(trained.num_classes)
     if mean is None or trained.class_names is None:

@@ -7,6 +7,7 @@ from torch import nn
 from alexnet_lab.config import architectures
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.networks.alexnet import AlexNet
+from alexnet_lab.networks.cifar10_local_net import Cifar10LocalNet
 from alexnet_lab.networks.cifar10_net import Cifar10Net
 from alexnet_lab.networks.lenet5 import LeNet5
 
@@ -20,6 +21,8 @@ def build_network(model: architectures.ModelConfig, num_classes: int) -> nn.Modu
             return LeNet5(num_classes, model)
         case architectures.Cifar10NetConfig():
             return Cifar10Net(num_classes, model)
+        case architectures.Cifar10LocalNetConfig():
+            return Cifar10LocalNet(num_classes, model)
         case architectures.TorchvisionConfig():
             from alexnet_lab.networks.torchvision_networks import TorchvisionNetwork  # its import takes a second
 

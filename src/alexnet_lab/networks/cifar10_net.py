@@ -21,8 +21,8 @@ class Cifar10Net(nn.Module):
     Source: the layer file layers-18pct of the 2012 program: 18 % error on CIFAR-10. There conv1 is pooled by
     its maximum before its ReLU, conv2 and conv3 by their means after it, and (lrn=True) the first two pooled
     maps are normalized within 3 x 3 neighbourhoods of each map, alpha 5e-5, beta 0.75.
-    The 13 % and 11 % of section 3.3 are another net's, whose last two hidden layers do not share weights over
-    positions; it is not built here. 89,578 parameters with 10 classes at 32 pixels.
+    The 13 % and 11 % of section 3.3 are another net's (cifar10_local_net). 89,578 parameters with 10 classes at 32
+    pixels.
     """
 
     def __init__(self, num_classes: int, options: Cifar10NetConfig) -> None:

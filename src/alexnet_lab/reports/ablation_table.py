@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from alexnet_lab.claims.experiment import Experiment, Figure
+from alexnet_lab.claims.experiment import Experiment, Figure, Margin
 from alexnet_lab.claims.statistics import Comparison, Difference, Estimate, Verdict, compare, estimate
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.files import write_json, write_text
@@ -80,7 +80,7 @@ def make_table(
         metric: compare(
             {name: by_metric[metric] for name, by_metric in errors.items()},
             experiment.base,
-            margin=getattr(experiment.margin, metric),
+            margin=getattr(margin_of(experiment), metric),
             effects={
                 name: effect
                 for name, variant in experiment.variants.items()
@@ -105,6 +105,13 @@ def make_table(
         for name, by_metric in errors.items()
     ]
     return AblationTable(experiment, rows, comparisons, seeds)
+
+
+def margin_of(experiment: Experiment) -> Margin:
+    """Of an experiment that has a table; raises UserError for one without."""
+    if experiment.margin is None:
+        raise UserError(f"{experiment.title}: has no table of errors, because its file gives no margin")
+    return experiment.margin
 
 
 def _errors(name: str, runs: Mapping[int, Mapping[str, Any]]) -> dict[str, dict[int, float]]:
@@ -165,7 +172,7 @@ def cells(table: AblationTable, row: Row, metric: str) -> list[str]:
 
 def notes(table: AblationTable) -> list[str]:
     """What the table's words mean, and what the table can show at all."""
-    margin, comparisons = table.experiment.margin, len(table.experiment.variants) - 1
+    margin, comparisons = margin_of(table.experiment), len(table.experiment.variants) - 1
     level = f"5 %/{comparisons}"
     lines = [
         "Errors: last epoch, one centre view, mean and 95 % interval over n seeds (Student's t).",

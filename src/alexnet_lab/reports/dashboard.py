@@ -10,6 +10,7 @@ from typing import Any
 from alexnet_lab.claims.experiment import load_experiment
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.paths import EXPERIMENTS
+from alexnet_lab.runs.paths import reports_folder
 from alexnet_lab.tracking.wandb_access import find_access
 
 TABLE_VERSION = 2  # schema_version of the table.json that is understood
@@ -26,7 +27,8 @@ def save_dashboard(folder: Path, experiment_name: str, project: str, entity: str
     sweep = folder.name
     name = experiment_name or (sweep if (EXPERIMENTS / f"{sweep}.yaml").exists() else "")
     experiment = load_experiment(name) if name else None
-    table = read_table(folder / "table.json")
+    tables = reports_folder(sweep) / name
+    table = read_table(tables / "table.json")
     access = find_access(wanted=True)
     if access.mode != "online":
         raise UserError(f"W&B: {access.reason}; {access.remedy}, or say terminal=true")
@@ -42,7 +44,7 @@ def save_dashboard(folder: Path, experiment_name: str, project: str, entity: str
         owner = entity or str(wandb.Api().default_entity)
         yield "workspace", wandb_workspace.save_workspace(wandb_workspace.make_workspace(owner, project, sweep))
         yield "report", wandb_report.save_report(wandb_report.make_report(owner, project, sweep, experiment, table))
-        if wandb_table.save_table(owner, project, sweep, folder):
+        if wandb_table.save_table(owner, project, sweep, tables, folder):
             yield "table", f"artifact table-{wandb_table.artifact_name(sweep)}"
     except Exception as error:
         if not type(error).__module__.startswith("wandb"):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alexnet_lab.core.files import write_bytes
-from alexnet_lab.reports.ablation_table import HEADINGS, AblationTable, Row, at_most_all, count, title
+from alexnet_lab.reports.ablation_table import HEADINGS, AblationTable, Row, at_most_all, count, margin_of, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +68,7 @@ def draw(table: AblationTable) -> Figure:
 
 
 def _panel(axes: Axes, table: AblationTable, rows: list[Row], metric: str, named: bool) -> None:
-    margin = getattr(table.experiment.margin, metric)
+    margin = getattr(margin_of(table.experiment), metric)
     axes.axvspan(-margin, margin, color=BAND, lw=0, zorder=0)
     axes.axvline(0, color=FAINT, lw=1, zorder=1)
     for number in range(1, len(rows)):
@@ -109,7 +109,7 @@ def _legend(figure: Figure, table: AblationTable, height: float) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    margin = table.experiment.margin
+    margin = margin_of(table.experiment)
     smallest = [found.smallest for found in table.comparisons.values() if found.smallest is not None]
     parts = [
         Line2D([], [], color=OURS, marker="o", ms=7, lw=2, label="ours, mean and 95 % interval"),

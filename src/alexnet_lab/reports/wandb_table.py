@@ -14,9 +14,12 @@ from alexnet_lab.tracking.wandb_process import PRIVATE
 TABLE_FILES = ("table.md", "table.csv", "table.json")
 
 
-def save_table(entity: str, project: str, sweep: str, folder: Path) -> bool:
-    """Log the sweep's table as a version of its artifact, where it has changed; False where there is no table."""
-    files = [folder / name for name in TABLE_FILES if (folder / name).exists()]
+def save_table(entity: str, project: str, sweep: str, tables: Path, folder: Path) -> bool:
+    """Log the sweep's table as a version of its artifact, where it has changed; False where there is no table.
+
+    tables: the folder of its files; folder: that of the runs.
+    """
+    files = [tables / name for name in TABLE_FILES if (tables / name).exists()]
     if not files:
         return False
     artifact = wandb.Artifact(f"table-{artifact_name(sweep)}", "table")

@@ -12,10 +12,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_lab.config import options
-from alexnet_lab.core.paths import RUNS
+from alexnet_lab.core.paths import REPORTS, RUNS
 
 SINGLE = RUNS / options.SINGLE  # runs that belong to no sweep
 ENSEMBLES = RUNS / options.ENSEMBLES  # evaluations of several runs together
+DEFAULT_SWEEP = "mini"  # the folder that the claims share at the scale of that name
 LONGEST_NAME = 120  # file systems allow 255 bytes; W&B shows about this much
 NOT_IN_NAMES = ("sweep",)
 STARTED = datetime.now()  # once a process: Hydra resolves a folder's name several times
@@ -52,6 +53,11 @@ def job_name(variant: str, overrides: Sequence[str]) -> str:
 def experiment_jobs(variants: Iterable[str], seeds: Iterable[int]) -> list[str]:
     """The folders' names of an experiment's runs: every variant with every seed."""
     return [job_name(variant, [f"seed={seed}"]) for variant in variants for seed in seeds]
+
+
+def reports_folder(sweep: str) -> Path:
+    """Where what is made of a sweep's runs goes: into reports/ itself for the one that claims share by default."""
+    return REPORTS if sweep == DEFAULT_SWEEP else REPORTS / sweep
 
 
 def sweep_name(overrides: Sequence[str]) -> str:

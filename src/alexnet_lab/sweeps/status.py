@@ -18,6 +18,7 @@ from alexnet_lab.core.progress import duration
 from alexnet_lab.runs.checkpoints import has_checkpoint
 from alexnet_lab.runs.config_snapshot import CONFIG_FILE
 from alexnet_lab.runs.lock import holder
+from alexnet_lab.runs.measured import measured_file
 from alexnet_lab.runs.paths import ENSEMBLES
 from alexnet_lab.runs.progress import read_progress
 from alexnet_lab.runs.result import read_result
@@ -37,7 +38,7 @@ class JobStatus:
 
 
 def sweep_status(folder: Path, names: Sequence[str] = ()) -> list[JobStatus]:
-    """The jobs of a sweep's folder, those first that are named, whether they have a folder or not.
+    """The jobs of a sweep's folder; where any are named these alone, whether they have a folder or not.
 
     Raises UserError where the folder cannot be read, or is not there and no job is named.
     """
@@ -49,8 +50,7 @@ def sweep_status(folder: Path, names: Sequence[str] = ()) -> list[JobStatus]:
         found = []
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror})") from None
-    others = [name for name in found if name not in names]
-    return [job_status(folder / name) for name in (*names, *others)]
+    return [job_status(folder / name) for name in names or found]
 
 
 def job_status(folder: Path) -> JobStatus:
@@ -62,6 +62,8 @@ def job_status(folder: Path) -> JobStatus:
     if result is not None:
         ended = dict.fromkeys(("epoch", "epochs"), result["epochs"])
         return JobStatus(folder.name, "complete", "", ended | {"val_top1_error": result["metrics"]["val_top1_error"]})
+    if measured_file(folder, "rival", "json").exists():
+        return JobStatus(folder.name, "complete", "no network")
     progress = read_progress(folder)
     if held_by := holder(folder):
         return JobStatus(folder.name, "running", f"{progress.get('state', 'starting')}, {held_by}", progress)

@@ -215,6 +215,8 @@ def _say_what_begins(run: RunConfig, folder: Path, data: ImageData, network: nn.
     )
     if data.limits:
         log.warning("sees a part of the data alone (%s): it enters no table", ", ".join(data.limits))
+    if data.num_classes <= 5:
+        log.info("top-5 errors say nothing: with %d classes they are always 0", data.num_classes, extra=ON_SCREEN)
     log.info("run folder: %s (the configuration and the whole log are in it)", shown(folder), extra=ON_SCREEN)
 
 

@@ -1,0 +1,41 @@
+"""A claim from its command line to its verdict, with real runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_claim_is_run_measured_judged_and_the_same_again(program, small: tuple[str, ...], tmp_path: Path) -> None:
+    typo = program("reproduce.py", "experiment=kernels", "seeds=2", *small, "model.lnr=true")
+    assert typo.returncode == 2
+    assert "did you mean model.lrn?" in typo.stderr
+    assert len(typo.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+    made = [program("reproduce.py", "experiment=kernels", "seeds=2", *small)]
+    written = {path: path.read_bytes() for path in (tmp_path / "reports").rglob("*") if path.is_file()}
+    made.append(program("reproduce.py", "experiment=kernels", "seeds=2", *small))
+    assert [answer.returncode for answer in made] == [0, 0], made[0].stderr
+    assert "2 of 2 jobs are complete already" in made[1].stderr
+    assert written == {path: path.read_bytes() for path in written}
+    assert {"claims.md", "claims.csv", "claims.json", "claims.tex", "kernels.png"} == {path.name for path in written}
+
+    claims = {one["claim"]: one for one in json.loads((tmp_path / "reports" / "claims.json").read_text())["claims"]}
+    assert len(claims) >= 19
+    assert claims["kernels"]["rule_registered"] == "before its runs"
+    assert claims["kernels"]["rows"][0]["n"] == 2
+    assert claims["towers"]["verdict"] == "so far"
+
+    # Another claim needs the same runs, and makes none of its own.
+    shared = program("reproduce.py", "experiment=neighbours", "seeds=2", *small)
+    assert shared.returncode == 0, shared.stderr
+    assert "2 of 2 jobs are complete already" in shared.stderr
+    assert len(list((tmp_path / "runs" / "mini").glob("*_seed-*"))) == 2
+    other = program("reproduce.py", "experiment=neighbours", "seeds=2", *small, "model.dropout=0.1")
+    assert other.returncode == 2
+    assert "was made with model.dropout=0.5, not 0.1; choose another sweep=NAME" in other.stderr
