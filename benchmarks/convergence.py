@@ -12,7 +12,6 @@ SVG. Nothing is trained; the same runs give the same answer, and the same bytes.
 from __future__ import annotations
 
 import argparse
-import csv
 import io
 import json
 import math
@@ -26,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.files import write_bytes
-from alexnet_lab.reports.forest_plot import FAINT, OURS, SETTINGS, TEXT
+from alexnet_lab.reports.figures import FAINT, OURS, SETTINGS, TEXT
+from alexnet_lab.runs.metrics import read_epochs
 from alexnet_lab.runs.result import read_result
 
 LARGE_CHANGE = 0.5  # points of the error
@@ -90,7 +90,7 @@ def read_runs(places: list[Path]) -> tuple[int, dict[int, Curve]]:
                 raise UserError(f"{folder}: is a run with another `{part}` than {first}; name the runs of one variant")
         if result["seed"] in curves:
             raise UserError(f"{folder}: a run of seed {result['seed']} was read already; name each seed once")
-        curves[result["seed"]] = read_curve(folder / "metrics.csv")
+        curves[result["seed"]] = read_curve(folder)
         if curves[result["seed"]].epochs != next(iter(curves.values())).epochs:
             raise UserError(f"{folder}: was validated after other epochs than {first}; name the runs of one variant")
     classes = results[first].get("images", {}).get("classes")
@@ -99,18 +99,17 @@ def read_runs(places: list[Path]) -> tuple[int, dict[int, Curve]]:
     return classes, dict(sorted(curves.items()))
 
 
-def read_curve(metrics: Path) -> Curve:
-    """Raises UserError where the file is missing or damaged."""
+def read_curve(folder: Path) -> Curve:
+    """Raises UserError where metrics.csv is missing or damaged."""
+    rows = read_epochs(folder)
     try:
-        with metrics.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if row["val_top1_error"]]
         return Curve(
             [int(row["epoch"]) + 1 for row in rows],
-            [100.0 * float(row["val_top1_error"]) for row in rows],
-            [float(row["train_epoch_loss"]) for row in rows],
+            [100.0 * row["val_top1_error"] for row in rows],
+            [row["train_epoch_loss"] for row in rows],
         )
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise UserError(f"{metrics}: cannot be read ({error}); remove that folder and run again") from None
+    except KeyError as error:
+        raise UserError(f"{folder}: metrics.csv has no {error}; remove that folder and run again") from None
 
 
 def convergence(classes: int, curves: dict[int, Curve]) -> Convergence:

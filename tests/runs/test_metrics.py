@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
-from alexnet_lab.runs.metrics import COLUMNS, best_and_final_errors, best_epoch, row_text, rows_so_far, values_of_step
+import pytest
+
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.runs.metrics import (
+    COLUMNS,
+    best_and_final_errors,
+    best_epoch,
+    read_epochs,
+    row_text,
+    rows_so_far,
+    values_of_step,
+)
 
 HEAD = ",".join(COLUMNS) + "\n"
 
@@ -33,3 +45,26 @@ def test_of_equally_good_epochs_the_first_is_the_best(tmp_path: Path) -> None:
     errors = best_and_final_errors(tmp_path)
     assert (errors["best_epoch"], errors["best_val_top1_error"], errors["final_val_top1_error"]) == (2, 0.25, 0.75)
     assert best_and_final_errors(tmp_path / "elsewhere") == {}
+
+
+def test_rows_say_whether_they_are_of_a_step_or_of_an_epoch(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text(HEAD + step(1) + step(2) + epoch(0, 0.5))
+    with (tmp_path / "metrics.csv").open() as file:
+        assert [row["kind"] for row in csv.DictReader(file)] == ["step", "step", "epoch"]
+    [row] = read_epochs(tmp_path)
+    assert (row["epoch"], row["val_top1_error"], "train_loss" in row) == (0, 0.5, False)
+
+
+def test_a_run_that_a_version_without_kinds_began_goes_on_with_them(tmp_path: Path) -> None:
+    whole = HEAD + step(1) + step(2) + epoch(0, 0.5)
+    file = tmp_path / "metrics.csv"
+    file.write_text("".join(line.partition(",")[2] for line in whole.splitlines(keepends=True)))
+    assert not file.read_text().startswith("kind")
+    assert rows_so_far(file, step=2, epochs=1) == whole
+
+
+@pytest.mark.parametrize("wrong", ["3,0,nan,,", "epoch", "2.5"])
+def test_errors_that_are_none_are_refused(tmp_path: Path, wrong: str) -> None:
+    (tmp_path / "metrics.csv").write_text(HEAD + epoch(0, 0.5).replace("0.5", wrong))
+    with pytest.raises(UserError, match=r"metrics\.csv: cannot be read"):
+        read_epochs(tmp_path)

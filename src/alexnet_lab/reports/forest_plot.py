@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alexnet_lab.core.files import write_bytes
 from alexnet_lab.reports.ablation_table import HEADINGS, AblationTable, Row, at_most_all, count, margin_of, title
+from alexnet_lab.reports.figures import BAND, FAINT, OURS, PAPER, TEXT, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Blue and vermilion of Okabe and Ito, which colour-blind people tell apart; the markers differ besides.
-OURS, PAPER, BAND, TEXT, FAINT = "#0072B2", "#D55E00", "#E6ECF0", "#1F2328", "#59636E"
-SETTINGS: dict[Any, Any] = {
-    "svg.hashsalt": "alexnet-lab",  # ids of the SVG's parts, at random otherwise
-    "svg.fonttype": "path",  # the same on every machine, whatever fonts it has
-    "font.family": "DejaVu Sans",  # comes with matplotlib
-    "text.parse_math": False,
-    "font.size": 10,
-}
 # Inches. Not wider, so that a page 800 pixels wide shows letters of 10 pixels.
 ROW_HEIGHT, ABOVE, BELOW = 0.74, 0.75, 1.0
 LABEL, PANEL, WORDS, EDGE = 1.7, 2.15, 1.75, 0.15  # row names, a panel, the words right of it, what keeps them apart
@@ -32,20 +22,8 @@ WORD_WRAP, LABEL_WRAP = 24, 20  # letters
 
 
 def write_forest_plot(folder: Path, table: AblationTable) -> None:
-    """forest.svg and forest.png in `folder`: the same bytes for the same table.
-
-    Both have a background of their own, so that they can be read on light and dark pages.
-    """
-    import matplotlib  # here, because only a table that is written needs it
-
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # nobody's own matplotlibrc
-        matplotlib.rcParams.update(SETTINGS)
-        figure = draw(table)
-        for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
-            content = io.BytesIO()
-            figure.savefig(content, format=kind, dpi=150, metadata=metadata)
-            write_bytes(folder / f"forest.{kind}", content.getvalue())
+    """forest.svg and forest.png in `folder`: the same bytes for the same table."""
+    write_figure(folder, "forest", lambda: draw(table))
 
 
 def draw(table: AblationTable) -> Figure:

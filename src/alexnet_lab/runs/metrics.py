@@ -1,15 +1,25 @@
-"""metrics.csv: a row for each recorded step and one for each validated epoch. Steps count from 1, epochs from 0."""
+"""metrics.csv: a row for each recorded step and one for each validated epoch, told apart by the column `kind`.
+
+Steps count from 1, epochs from 0.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.files import read_bytes
+
 METRICS_FILE = "metrics.csv"
+LARGEST = 2**28  # bytes; a row of each of a million steps has a quarter of that
+STEP, EPOCH = "step", "epoch"
 COLUMNS = (
+    "kind",
     "epoch",
     "step",
     "seconds",
@@ -26,7 +36,8 @@ COLUMNS = (
 
 def row_text(values: Mapping[str, float]) -> str:
     """A row of these columns, as a line."""
-    return ",".join(_text(values.get(column)) for column in COLUMNS) + "\n"
+    kind = STEP if "train_loss" in values else EPOCH
+    return ",".join([kind, *(_text(values.get(column)) for column in COLUMNS[1:])]) + "\n"
 
 
 def rows_so_far(path: Path, step: int, epochs: int) -> str:
@@ -41,9 +52,9 @@ def rows_so_far(path: Path, step: int, epochs: int) -> str:
         whole_lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
         for row in csv.DictReader(whole_lines):
             with suppress(KeyError, ValueError, TypeError):  # a row that a crash has damaged
-                of_a_step = row["train_loss"] != ""
-                if int(row["step"]) <= step if of_a_step else int(row["epoch"]) < epochs:
-                    writer.writerow({column: row[column] for column in COLUMNS})
+                kind = _kind(row)
+                if int(row["step"]) <= step if kind == STEP else int(row["epoch"]) < epochs:
+                    writer.writerow({"kind": kind} | {column: row[column] for column in COLUMNS[1:]})
     return text.getvalue()
 
 
@@ -51,7 +62,29 @@ def values_of_step(rows: str, step: int) -> Iterator[dict[str, float]]:
     """What rows of metrics.csv say of a step."""
     for row in csv.DictReader(io.StringIO(rows)):
         if int(row["step"]) == step:
-            yield {column: float(value) for column, value in row.items() if value}
+            yield {column: float(value) for column, value in row.items() if value and column != "kind"}
+
+
+def read_epochs(folder: Path) -> list[dict[str, float]]:
+    """The rows of a run's validated epochs, each with the columns that it has.
+
+    Raises UserError where the file is missing or damaged, or holds what is no error.
+    """
+    path = folder / METRICS_FILE
+    try:
+        text = read_bytes(path, LARGEST).decode("utf-8")
+        rows = [row for row in csv.DictReader(io.StringIO(text)) if row["val_top1_error"]]
+        found = [{key: float(row[key]) for key in COLUMNS[1:] if row.get(key)} for row in rows]
+        for row in found:
+            if not all(map(math.isfinite, row.values())):
+                raise ValueError("it holds what is no finite number")
+            if not 0 <= row["val_top1_error"] <= 1 or row["epoch"] < 0:
+                raise ValueError("it holds an error that is not from 0 to 1, or an epoch below 0")
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise UserError(f"{path}: cannot be read ({error!s:.120}); remove that folder and run again") from None
+    return found
 
 
 def best_epoch(errors: Sequence[float]) -> int:
@@ -77,6 +110,11 @@ def best_and_final_errors(folder: Path) -> dict[str, float]:
         "best_val_top5_error": float(best["val_top5_error"]),
         "best_epoch": int(best["epoch"]) + 1,
     }
+
+
+def _kind(row: Mapping[str, str]) -> str:
+    """Of a row of this version, or of one that did not yet say so."""
+    return row.get("kind") or (STEP if row["train_loss"] != "" else EPOCH)
 
 
 def _text(value: float | None) -> str:
