@@ -137,6 +137,56 @@ class Comparison:
         return smallest_difference(pooled, min(n for n, _ in spreads), self.level)
 
 
+@dataclass(frozen=True)
+class PairDifference:
+    """One error minus another, in points; p_corrected: Holm's over all that are compared together.
+
+    paired: over the seeds that both have; otherwise a difference of two means (Welch's t). p, p_corrected: None where
+    the values give no interval.
+    """
+
+    estimate: Estimate
+    paired: bool
+    p: float | None
+    p_corrected: float | None
+
+    @property
+    def verdict(self) -> Verdict:
+        """Worse and better are the first's, against the second."""
+        if self.p_corrected is None or self.p_corrected > LEVEL:
+            return Verdict.NOT_RESOLVED
+        return Verdict.WORSE if self.estimate.mean > 0 else Verdict.BETTER
+
+
+def compare_pairs(
+    pairs: Mapping[str, tuple[Mapping[int, float], Mapping[int, float]]],
+) -> dict[str, PairDifference]:
+    """First minus second of each pair, errors in percent by seed; paired where they share two seeds or more."""
+    found = {name: _pair_difference(first, second) for name, (first, second) in pairs.items()}
+    corrected = _holm({name: p for name, (_, _, p) in found.items() if p is not None}, len(found))
+    return {name: PairDifference(value, paired, p, corrected.get(name)) for name, (value, paired, p) in found.items()}
+
+
+def _pair_difference(first: Mapping[int, float], second: Mapping[int, float]) -> tuple[Estimate, bool, float | None]:
+    """The difference, whether it is paired, and p of no difference."""
+    paired = paired_difference(first, second)
+    if paired is not None and (paired.n > 1 or min(len(first), len(second)) == 1):
+        return paired, True, None if paired.sd is None else _p_difference(paired)
+    one, other = estimate(list(first.values())), estimate(list(second.values()))
+    mean, n = one.mean - other.mean, min(one.n, other.n)
+    if n == 1 or (one.sd is None and other.sd is None):
+        return Estimate(mean, n), False, None
+    from scipy.stats import t
+
+    variances = [(value.sd or 0.0) ** 2 / value.n for value in (one, other)]  # of the means
+    degrees = sum(variances) ** 2 / math.fsum(
+        variance**2 / (value.n - 1) for variance, value in zip(variances, (one, other), strict=True)
+    )
+    error = math.sqrt(sum(variances))
+    half_width = float(t.ppf(0.5 + CONFIDENCE / 2, degrees)) * error
+    return Estimate(mean, n, None, half_width), False, 2 * float(t.sf(abs(mean) / error, degrees))
+
+
 def estimate(values: Sequence[float]) -> Estimate:
     """Mean and Student's t interval of independent values. Raises ValueError for none, or for NaN."""
     n = len(values)

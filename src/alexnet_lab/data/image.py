@@ -53,6 +53,16 @@ def read_square(file: Path | bytes, side: int) -> NDArray[np.uint8]:
         raise UnreadableImage(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
 
 
+def square_of(image: Image.Image, side: int) -> NDArray[np.uint8]:
+    """The same of an image that somebody has opened or made. Raises UnreadableImage."""
+    try:
+        return square(_as_rgb(_upright(image)), side)
+    except UnreadableImage:
+        raise
+    except Exception as error:  # as above: its pixels may not have been read yet
+        raise UnreadableImage(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
+
+
 def square(image: Image.Image, side: int) -> NDArray[np.uint8]:
     """The middle of an RGB image as uint8 [side, side, 3], resized with antialiasing (bilinear).
 

@@ -133,6 +133,17 @@ def configuration_of(folder: Path) -> dict[str, Any]:
     return found
 
 
+def settings_of_result(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """What a result depends on but the seed: each setting by its dotted key, lists whole."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        path = f"{prefix}{key}"
+        if path == "seed" or path in NOT_PART_OF_A_RESULT:
+            continue
+        found |= settings_of_result(value, f"{path}.") if isinstance(value, dict) else {path: value}
+    return found
+
+
 def refuse_other_settings(folder: Path, made_with: dict[str, Any], run: RunConfig) -> None:
     """Raise UserError where a folder's run was made with settings that make another result than this run's."""
     if other := first_difference(made_with, configuration(run)):
