@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 import torch
+import torch.fx
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -47,6 +48,12 @@ LAYER_ORDERS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 
+@torch.fx.wrap  # one step of a graph of torch.fx, which cannot follow a loop over tensors
+def _linear_in_towers(x: Tensor, weight: Tensor, bias: Tensor, towers: int) -> Tensor:
+    parts = zip(x.chunk(towers, 1), weight.chunk(towers), bias.chunk(towers), strict=True)
+    return torch.cat([F.linear(part, own_weight, own_bias) for part, own_weight, own_bias in parts], 1)
+
+
 class TowerLinear(nn.Module):
     """A fully connected layer in which each tower sees its own units alone.
 
@@ -60,8 +67,7 @@ class TowerLinear(nn.Module):
         self.bias = nn.Parameter(torch.empty(out_features))
 
     def forward(self, x: Tensor) -> Tensor:
-        parts = zip(x.chunk(self.towers, 1), self.weight.chunk(self.towers), self.bias.chunk(self.towers), strict=True)
-        return torch.cat([F.linear(part, weight, bias) for part, weight, bias in parts], 1)
+        return _linear_in_towers(x, self.weight, self.bias, self.towers)
 
     def extra_repr(self) -> str:
         return f"in_features={self.weight.shape[1] * self.towers}, out_features={len(self.bias)}, towers={self.towers}"

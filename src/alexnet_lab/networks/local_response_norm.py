@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.fx
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -44,19 +45,23 @@ class LocalResponseNorm(nn.Module):
         self.constants = Constants(size, alpha, beta, k, groups)
 
     def forward(self, x: Tensor) -> Tensor:
-        groups = self.constants.groups
-        if x.dim() < 3:
-            raise ValueError(f"expected at least 3 dimensions (N, C, ...), not {x.dim()}")
-        if x.shape[1] % groups:
-            raise ValueError(f"{x.shape[1]} channels cannot be divided into {groups} groups")
-        if torch.compiler.is_compiling() or torch.jit.is_tracing() or _fused(x.device.type) is None:
-            return plain_local_response_norm(x, self.constants)
-        if x.numel() == 0:
-            return x
-        return _LocalResponseNormFunction.apply(x, self.constants)
+        return _local_response_norm(x, self.constants)
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={value}" for name, value in self.constants._asdict().items())
+
+
+@torch.fx.wrap  # one step of a graph of torch.fx, which cannot follow how it chooses
+def _local_response_norm(x: Tensor, constants: Constants) -> Tensor:
+    if x.dim() < 3:
+        raise ValueError(f"expected at least 3 dimensions (N, C, ...), not {x.dim()}")
+    if x.shape[1] % constants.groups:
+        raise ValueError(f"{x.shape[1]} channels cannot be divided into {constants.groups} groups")
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or _fused(x.device.type) is None:
+        return plain_local_response_norm(x, constants)
+    if x.numel() == 0:
+        return x
+    return _LocalResponseNormFunction.apply(x, constants)
 
 
 def plain_local_response_norm(x: Tensor, constants: Constants) -> Tensor:

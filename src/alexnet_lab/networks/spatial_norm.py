@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
+import torch.fx
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -37,12 +38,17 @@ class SpatialNorm(nn.Module):
         self.constants = Constants(size, alpha, beta)
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.compiler.is_compiling() or torch.jit.is_tracing() or x.numel() == 0:
-            return plain_spatial_norm(x, self.constants)
-        return _SpatialNormFunction.apply(x, self.constants)
+        return _spatial_norm(x, self.constants)
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={value}" for name, value in self.constants._asdict().items())
+
+
+@torch.fx.wrap  # one step of a graph of torch.fx, which cannot follow how it chooses
+def _spatial_norm(x: Tensor, constants: Constants) -> Tensor:
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or x.numel() == 0:
+        return plain_spatial_norm(x, constants)
+    return _SpatialNormFunction.apply(x, constants)
 
 
 def plain_spatial_norm(x: Tensor, constants: Constants) -> Tensor:
