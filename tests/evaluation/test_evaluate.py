@@ -16,8 +16,10 @@ import pytest
 import torch
 from PIL import Image
 
+import alexnet_lab
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.evaluation.members import load_members
+from alexnet_lab.evaluation.views import probabilities, views_of
 from alexnet_lab.weights.run_folder import load_run
 from conftest import HANG, SMALL, SOURCE, Program, one_thread
 from processes import begin, children_of, wait_for, working_in
@@ -65,6 +67,27 @@ def test_the_centre_view_is_what_the_run_reported(program: Program, runs: list[P
         assert float(row["top1_error"]) == pytest.approx(1 - counts[number] / 7, abs=1e-6)
     with Image.open(folder / "confusion.png") as image:
         assert min(image.size) > 200
+
+
+def test_a_loaded_model_answers_as_the_validation_did(runs: list[Path]) -> None:
+    [member], store = load_members(runs[:1], "last", {})
+    images, labels = store.images("val"), store.labels("val")
+    model = alexnet_lab.load(runs[0], "last")
+    assert model.class_names == store.class_names
+    answers = model.predict([Image.fromarray(np.asarray(image)) for image in images], top=7)
+    tensors = torch.from_numpy(np.array(images))
+    view = views_of("centre", store.image_size, member.crop)
+    with torch.inference_mode():
+        expected = probabilities(member.network, tensors, member.pixel_mean, member.crop, view)
+    for answer, row in zip(answers, expected, strict=True):
+        by_name = dict(answer)
+        assert [by_name[name] for name in store.class_names] == pytest.approx(row.tolist(), abs=1e-6)
+    wrong = [answer[0].name != store.class_names[label] for answer, label in zip(answers, labels, strict=True)]
+    reported = json.loads((runs[0] / "result.json").read_text())["metrics"]["val_top1_error"]
+    assert sum(wrong) / IMAGES == pytest.approx(reported, abs=1e-6)
+    by_file = alexnet_lab.load(runs[0] / "checkpoints" / "last.ckpt")
+    for one, other in zip(by_file.parameters(), model.parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_an_ensemble_on_two_processes_averages_the_softmax_over_views_and_runs(

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import hydra
 from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
+from omegaconf import open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_lab.cli.command_line import check_arguments, explain
@@ -23,9 +28,25 @@ def compose(*overrides: str) -> RunConfig:
     check_arguments(list(overrides))
     schema.register()
     try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            return typed(hydra.compose("train", list(overrides)))
+        with _hydra_set_aside(), initialize_config_dir(str(CONF), version_base="1.3"):
+            settings = hydra.compose("train", list(overrides), return_hydra_config=True)
+        chosen = dict(settings.hydra.runtime.choices)
+        with open_dict(settings):
+            del settings["hydra"]
+        return typed(settings, chosen)
     except UnknownKeyError as error:
         raise UserError(f"{error}: no such key; python src/train.py --cfg job lists every key") from None
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error)) from None
+
+
+@contextmanager
+def _hydra_set_aside() -> Iterator[None]:
+    """What a notebook has initialized is there again afterwards; Hydra has one at a time."""
+    before = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        yield
+    finally:
+        if before is not None:
+            GlobalHydra.instance().initialize(before)

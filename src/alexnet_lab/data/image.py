@@ -56,7 +56,7 @@ def read_square(file: Path | bytes, side: int) -> NDArray[np.uint8]:
 def square_of(image: Image.Image, side: int) -> NDArray[np.uint8]:
     """The same of an image that somebody has opened or made. Raises UnreadableImage."""
     try:
-        return square(_as_rgb(_upright(image)), side)
+        return square(as_rgb(_upright(image)), side)
     except UnreadableImage:
         raise
     except Exception as error:  # as above: its pixels may not have been read yet

@@ -122,21 +122,21 @@ class ImageClassifier(nn.Module):
         return torch.from_numpy(np.stack(squares)).to(next(self.network.parameters()).device)
 
 
-def load(source: str | PathLike[str], checkpoint: str = "best") -> ImageClassifier:
+def load(source: str | PathLike[str], checkpoint: str = "best", trust: bool = False) -> ImageClassifier:
     """The network of a run's folder, of its checkpoint file, or of a file of weights, in evaluation mode on the CPU.
 
-    checkpoint: "best" (lowest validation top-1 error) or "last", of a folder. Raises UserError for what is none of
-    these, or is damaged.
+    checkpoint: "best" (lowest validation top-1 error) or "last", of a folder. trust: whether a network that is not
+    built in may be made, which runs its code (SECURITY.md). Raises UserError for what is none of these, or is damaged.
     """
     path = Path(source).expanduser()
     if path.suffix == ".ckpt":
         if path.parent.name != FOLDER or path.stem not in CHECKPOINTS:
             raise UserError(f"{path}: must be RUN/{FOLDER}/best.ckpt or last.ckpt; RUN/config.yaml says what is in it")
-        trained = load_run(path.parent.parent, path.stem)
+        trained = load_run(path.parent.parent, path.stem, trust)
     elif path.is_dir():
-        trained = load_run(path, checkpoint)
+        trained = load_run(path, checkpoint, trust)
     else:
-        trained = import_weights(path)
+        trained = import_weights(path, trust)
     return ImageClassifier(trained, str(path))
 
 
