@@ -26,6 +26,7 @@ from alexnet_lab.evaluation.members import load_members
 from alexnet_lab.reports.collect import collect
 from alexnet_lab.runs import checkpoint_file
 from alexnet_lab.runs.paths import job_name
+from alexnet_lab.runs.sweep_results import read_sweep
 from alexnet_lab.sweeps.planning import check_same_run
 from alexnet_lab.weights.run_folder import load_run
 from conftest import HANG, SMALL, SOURCE, one_thread
@@ -140,6 +141,9 @@ def test_a_result_in_the_status(name: str, folder: Path) -> None:
     assert line.startswith("error: runs/h/seed-0/result.json: ")
     assert said in line
     assert "1 complete, 1 damaged" in answer.stdout
+    compared = read_sweep(folder / "runs" / "h")
+    assert [said in line for line in compared.left_out] == [True]
+    assert [complete.seed for complete in compared.runs] == [1]
 
 
 @pytest.mark.parametrize("name", ["1 GB", "a link", "a pipe", "NaN"])
