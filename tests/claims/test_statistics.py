@@ -18,6 +18,7 @@ from alexnet_lab.claims.statistics import (
     Verdict,
     about,
     compare,
+    compare_pairs,
     estimate,
     paired_difference,
     seeds_needed,
@@ -80,6 +81,32 @@ def test_p_values_are_those_of_scipy_and_statsmodels() -> None:
     assert [found[name].p for name in NAMES] == pytest.approx(raw)
     assert [found[name].p_corrected for name in NAMES] == pytest.approx(multipletests(raw, method="holm")[1])
     assert [found[name].p_equivalence for name in NAMES] == pytest.approx(multipletests(margin, method="holm")[1])
+
+
+def test_pairs_of_two_sweeps_share_seeds_or_are_two_samples() -> None:
+    draw = random.Random(5)
+    first = {name: drawn(draw, 6, effect=effect) for name, effect in (("paired", 3.0), ("apart", 3.0), ("one", 0.0))}
+    second = {
+        "paired": drawn(draw, 5),  # the sixth seed has no partner
+        "apart": {seed + 100: value for seed, value in drawn(draw, 4, sd=3.0).items()},
+        "one": {0: 1.0},
+    }
+    found = compare_pairs({name: (first[name], second[name]) for name in first})
+    assert [found[name].paired for name in found] == [True, False, True]
+
+    paired, welch = found["paired"], found["apart"]
+    expected = stats.ttest_rel([first["paired"][seed] for seed in range(5)], list(second["paired"].values()))
+    assert (paired.estimate.n, paired.p) == (5, pytest.approx(expected.pvalue))
+    one, other = (list(values["apart"].values()) for values in (first, second))
+    expected = stats.ttest_ind(one, other, equal_var=False)
+    interval = expected.confidence_interval(0.95)
+    assert welch.p == pytest.approx(expected.pvalue)
+    assert welch.estimate.half_width == pytest.approx((interval.high - interval.low) / 2)
+    assert welch.estimate.mean == pytest.approx(np.mean(one) - np.mean(other))
+
+    assert (found["one"].estimate.n, found["one"].p, found["one"].verdict) == (1, None, Verdict.NOT_RESOLVED)
+    corrected = multipletests([paired.p, welch.p, 1.0], method="holm")[1]
+    assert [paired.p_corrected, welch.p_corrected] == pytest.approx(list(corrected[:2]))
 
 
 def test_the_verdicts() -> None:

@@ -128,6 +128,13 @@ def test_what_is_unfinished_damaged_or_contradicts_itself_is_left_out_with_a_wor
     assert len(draw(curves).axes[1].lines) == 1
 
 
+def test_a_run_that_saw_a_part_of_the_data_is_left_out(runs: Path) -> None:
+    make(runs / "A", ["model.dropout=0.1"], [0.1], partial=["trainer.limit_train_batches=2"])
+    found = compared(runs / "A")
+    assert [row.settings["model.dropout"] for row in found.rows] == ["0.0", "0.5"]
+    assert any("saw a part of the data alone (trainer.limit_train_batches=2)" in note for note in found.notes)
+
+
 def test_the_same_settings_on_other_images_are_refused(runs: Path) -> None:
     make(runs / "B", ["model.dropout=0.5"], [0.2], images=IMAGES | {"identity": "2" * 64})
     with pytest.raises(UserError, match="was trained on other images"):

@@ -9,7 +9,7 @@ from typing import Any
 
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.runs.config_snapshot import CONFIG_FILE, first_difference, read_configuration, settings_of_result
-from alexnet_lab.runs.result import RESULT_FILE, read_result
+from alexnet_lab.runs.result import RESULT_FILE, read_result, refuse_partial
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,7 @@ def _read_run(folder: Path) -> FinishedRun | None:
     result = read_result(folder)
     if result is None:
         return None
-    if partial := result.get("partial"):
-        raise UserError(f"{folder}: saw a part of the data alone ({', '.join(map(str, partial))[:200]})")
+    refuse_partial(folder, result)
     configuration = read_configuration(folder)
     if configuration is None:
         raise UserError(f"{folder}: has a {RESULT_FILE} and no {CONFIG_FILE}")
