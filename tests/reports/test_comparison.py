@@ -151,9 +151,12 @@ def test_hostile_settings_mean_nothing_on_a_page(runs: Path) -> None:
 
 def test_what_cannot_be_compared_is_said_before_anything_is_written(program: Program, runs: Path) -> None:
     (runs / "empty").mkdir()
+    (runs / "loop").symlink_to("loop")
     for words, said in (
         ([], "0 folders: name one sweep's or two"),
         (["runs/none"], "runs/none: no such folder"),
+        (["runs/loop"], "runs/loop: no such folder"),
+        (["runs/A", "out=runs/A/model.dropout-0_seed-0/metrics.csv"], "may not be written"),
         (["runs/empty"], "has no complete run"),
         (["runs/A", "runs/A"], "is named twice"),
         (["runs/A", "ot=x"], "ot: no such key"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from alexnet_lab.cli.arguments import path, split_arguments
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.runs.paths import readable
+from alexnet_lab.runs.sweep_results import check_folder
 
 MOST_SWEEPS = 2
 
@@ -32,6 +33,8 @@ def read_comparison_request(arguments: Sequence[str]) -> ComparisonRequest:
     if not 1 <= len(words) <= MOST_SWEEPS:
         raise UserError(f"{len(words)} folders: name one sweep's or two, as in python src/compare.py runs/A runs/B")
     sweeps = [path(word) for word in words]
+    for folder in sweeps:
+        check_folder(folder)
     if len({folder.resolve() for folder in sweeps}) < len(sweeps):
         raise UserError(f"{words[1]}: is named twice; a sweep does not differ from itself")
     out = path(given["out"]) if "out" in given else sweeps[0]

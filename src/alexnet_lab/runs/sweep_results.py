@@ -40,8 +40,7 @@ def read_sweep(folder: Path) -> SweepResults:
 
     Raises UserError where there is no such folder, or no complete run in it.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; name that of a sweep, as runs/NAME")
+    check_folder(folder)
     sweep = SweepResults(folder, [], [], [])
     for run_folder in _run_folders(folder):
         try:
@@ -57,6 +56,12 @@ def read_sweep(folder: Path) -> SweepResults:
         reason = f" ({sweep.left_out[0]})" if sweep.left_out else ""
         raise UserError(f"{folder}: has no complete run{reason}; name the folder of a sweep, as runs/NAME")
     return sweep
+
+
+def check_folder(folder: Path) -> None:
+    """Raise UserError where no sweep can be in it."""
+    if not folder.is_dir():
+        raise UserError(f"{folder!s:.200}: no such folder; name that of a sweep, as runs/NAME")
 
 
 def _run_folders(folder: Path) -> list[Path]:
