@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from alexnet_lab.claims.statistics import Estimate, PairDifference, compare_pairs, estimate
@@ -59,12 +60,12 @@ class SweepComparison:
     pairs: list[Pair]
     notes: list[str]  # what is left out, and why
 
-    @property
+    @cached_property
     def best_row(self) -> Row:
         """That of the lowest mean of the top-1 error; of equal ones the first."""
         return min(self.rows, key=lambda row: row.errors["top1"].mean)
 
-    @property
+    @cached_property
     def best_run(self) -> FinishedRun:
         """That of the lowest top-1 error; of equal ones the first."""
         every = [run for row in self.rows for run in row.runs.values()]
@@ -150,8 +151,9 @@ def _together(keys: Sequence[str], runs: Sequence[FinishedRun]) -> dict[str, lis
     """The keys that tell the same runs apart, by the one of them that is shown."""
     groups: dict[tuple[int, ...], list[str]] = {}
     for key in keys:
-        values = [_exact(run, key) for run in runs]
-        groups.setdefault(tuple(values.index(value) for value in values), []).append(key)
+        first: dict[str, int] = {}  # the run that has a value before all others
+        pattern = tuple(first.setdefault(_exact(run, key), number) for number, run in enumerate(runs))
+        groups.setdefault(pattern, []).append(key)
     found = {}
     for group in groups.values():
         shown = next((key for key in group if key.rpartition(".")[2] in FIRST_SHOWN), group[0])
