@@ -105,7 +105,7 @@ def test_the_papers_alpha_is_not_divided() -> None:
 
 @pytest.mark.parametrize("model", NEIGHBOURS)
 def test_a_neighbour_learns_one_batch(model: str) -> None:
-    size = 32 if model in ("lenet5", "cifar10_net") else 64
+    size = 32 if model in ("lenet5", "cifar10_net", "cifar10_local_net") else 64
     network = built(f"model={model}", f"model.input_size={size}", num_classes=7).train()
     x, labels = 60 * torch.randn(2, 3, size, size), torch.tensor([0, 6])
     logits = network(x)

@@ -54,7 +54,7 @@ def test_tensors_that_do_not_fit(good: Path) -> None:
     assert refusal(bad) == "conv2.conv.bias is 5, and in mini 16"
     weight = "fc6.linear.weight"
     bad = changed(good, lambda tensors: tensors.update({weight: tensors[weight].T.contiguous()}))
-    assert refusal(bad) == "fc6.linear.weight is 64 x 256, and in mini 256 x 64"
+    assert refusal(bad) == "fc6.linear.weight is 16 x 256, and in mini 256 x 16"
     bad = changed(good, lambda tensors: tensors.pop(bias))
     assert refusal(bad) == "has no tensor conv2.conv.bias; it does not hold the network mini"
     bad = changed(good, lambda tensors: tensors.update(extra=torch.zeros(5)))
