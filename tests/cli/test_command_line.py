@@ -34,7 +34,7 @@ WRONG = {
     "optimizer.lr=0.1": "did you mean optim.learning_rate?",
     "lr=0.1": "did you mean optim.learning_rate?",
     "experiment=ablations": "python src/reproduce.py experiment=NAME",
-    "callbacks=nothing": "callbacks=nothing: no such option; choose from default, early_stopping, learning_rate_monitor, none",
+    "callbacks=nothing": "no such option; choose from default, early_stopping, learning_rate_monitor, none",
     "optim._target_=torch.optim.AdamW": "say optim=own optim._target_=... and its arguments",
     "optim=own": "optim: needs optim._target_=package.module.Class, and its arguments",
     "callback=none": "did you mean callbacks?",
