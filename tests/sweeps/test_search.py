@@ -126,3 +126,10 @@ def test_a_search_of_real_runs_ends_in_seconds_the_second_time(program, small, t
     again = program("train.py", *line)
     assert (again.returncode, again.stdout) == (0, first.stdout)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/s/*/result.json")} == times
+
+
+@pytest.mark.slow
+def test_a_search_that_is_a_file(program, small, tmp_path: Path) -> None:
+    found = program("train.py", "hparams_search=mini_optuna", "hydra.sweeper.n_trials=1", "sweep=s", *small)
+    assert found.returncode == 0, found.stderr
+    assert [path.parent.name for path in tmp_path.glob("runs/s/*/result.json")] == ["trial-000"]

@@ -42,6 +42,11 @@ def run_dir(folder: Path) -> str:
     return f"hydra.run.dir={quoted(str(folder))}"
 
 
+def one_run(folder: Path) -> list[str]:
+    """The overrides that make a command line one run in this folder, also where an option in it asks for a sweep."""
+    return ["hydra.mode=RUN", run_dir(folder)]
+
+
 def job_name(variant: str, overrides: Sequence[str]) -> str:
     """The folder's name for a variant ("" for none) with these overrides: no-lrn_seed-0, model.lrn-true_seed-0."""
     kept = [text for text in overrides if text.split("=", 1)[0].lstrip("+~") not in NOT_IN_NAMES]

@@ -17,7 +17,7 @@ from alexnet_lab.core import parent_watchdog
 from alexnet_lab.core.errors import PREEMPTED_EXIT_CODE, STOPPED_EXIT_CODE, UserError
 from alexnet_lab.core.paths import TRAIN
 from alexnet_lab.runs.lock import HANDED_DOWN, RunLock
-from alexnet_lab.runs.paths import run_dir
+from alexnet_lab.runs.paths import one_run
 from alexnet_lab.runs.progress import show_progress
 
 OUTPUT = "output.log"
@@ -80,7 +80,7 @@ def start(job: Job, lock: RunLock, threads: int, gpus: list[str]) -> JobProcess:
     if gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     show_progress(job.folder, {"state": "starting"})
-    command = [sys.executable, str(TRAIN), *job.overrides, run_dir(job.folder)]
+    command = [sys.executable, str(TRAIN), *job.overrides, *one_run(job.folder)]
     with output_of(job.folder) as output:
         process = subprocess.Popen(
             command,

@@ -19,7 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from alexnet_lab.core import parent_watchdog
 from alexnet_lab.core.errors import PREEMPTED_EXIT_CODE, STOPPED_EXIT_CODE, Preempted, UserError
 from alexnet_lab.core.paths import TRAIN
-from alexnet_lab.runs.paths import quoted, run_dir
+from alexnet_lab.runs.paths import one_run, quoted
 from alexnet_lab.runs.result import read_result
 from alexnet_lab.runs.same_images import check_same_images
 from alexnet_lab.sweeps.job_process import Job, clean_environment, ending, last_lines, output_of
@@ -45,7 +45,7 @@ class FreshInterpreter:
     def __call__(self, settings: Any) -> int:
         job = HydraConfig.get()
         folder = Path(job.runtime.output_dir)
-        command = [sys.executable, str(TRAIN), *self.composed_from, *job.overrides.task, run_dir(folder)]
+        command = [sys.executable, str(TRAIN), *self.composed_from, *job.overrides.task, *one_run(folder)]
         environment = {**clean_environment(), **parent_watchdog.environment()}
         with output_of(folder) as output:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
