@@ -39,7 +39,7 @@ def leaf_run(folder: Path, *overrides: str) -> RunConfig:
     return composed(
         "optim.learning_rate=0.008",
         *("data=folder", f"data.root={folder / 'leaves'}", f"data.store_root={folder / 'datasets'}"),
-        *("model.input_size=33", "model.stored_size=36", "model.width=0.1", "model.towers=1", "model.lrn=false"),
+        *("model.input_size=33", "model.stored_size=37", "model.width=0.1", "model.towers=1", "model.lrn=false"),
         *("model.dropout=0", "model.init_std=[0.1633,0.13,0.1,0.1,0.1,0.1,0.07,0.07]", "optim.schedule=constant"),
         *("optim.batch_size=10", "optim.epochs=4", "trainer.accelerator=cpu", "logger=none", *overrides),
     )

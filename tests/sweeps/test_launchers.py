@@ -20,16 +20,15 @@ def test_the_same_folders_as_with_the_launcher_here(launcher: str, program, smal
     [first] = tmp_path.glob("runs/s/*/result.json")
     before = first.read_bytes()
 
-    # A job that cannot work, because its folder holds a file where checkpoints go, and one that can.
+    # A job that cannot work, because its folder holds a folder where the metrics go, and one that can.
     folder = first.parents[1] / "seed-1"
     line = (*TWO[:1], "seed=0,1", *TWO[2:], *small, f"hydra/launcher={launcher}")
     (first.parent).rename(first.parents[1] / "seed-0")
-    folder.mkdir()
-    (folder / "checkpoints").write_text("in the way")
+    (folder / "metrics.csv").mkdir(parents=True)
     failed = program("train.py", *line)
     assert failed.returncode == 2
     assert failed.stderr.strip().splitlines()[-1].startswith("error: 1 of 2 jobs failed: seed-1;")
-    (folder / "checkpoints").unlink()
+    (folder / "metrics.csv").rmdir()
 
     done = program("train.py", *line)
     assert done.returncode == 0, done.stderr

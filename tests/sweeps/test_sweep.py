@@ -59,19 +59,19 @@ def test_jobs_compose_what_the_sweep_composed(program, small, tmp_path: Path) ->
     presets = SOURCE.parent / "conf"
     for text, name in (
         ("defaults: [train, _self_]\nseed: 7\nsweep: my own\n", "here/mine.yaml"),
-        ((presets / "model" / "mini.yaml").read_text().replace("name: mini", "name: own"), "here/model/own.yaml"),
+        ((presets / "model" / "mini.yaml").read_text().replace("name: mini", "name: ours"), "here/model/ours.yaml"),
         ((presets / "optim" / "mini.yaml").read_text().replace("name: mini", "name: slow"), "there/optim/slow.yaml"),
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     own = ("--config-dir", "here", "--config-name", "mine", "hydra.searchpath=[file://there]")
 
-    answer = program("train.py", "-m", *own, "model=own", "optim=slow", "model.lrn=false", *small)
+    answer = program("train.py", "-m", *own, "model=ours", "optim=slow", "model.lrn=false", *small)
 
     assert answer.returncode == 0, answer.stderr
     [folder] = (tmp_path / "runs" / "my own").iterdir()
     result = json.loads((folder / "result.json").read_text())
-    assert (result["seed"], result["config"]["model"]["name"], result["config"]["optim"]["name"]) == (7, "own", "slow")
+    assert (result["seed"], result["config"]["model"]["name"], result["config"]["optim"]["name"]) == (7, "ours", "slow")
     # What continues the run composes the same.
     assert result["overrides"][:5] == ["--config-dir", str(tmp_path / "here"), *own[2:]]
 

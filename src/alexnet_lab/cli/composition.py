@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from alexnet_lab.core.hydra_compat import parsed
 from alexnet_lab.core.paths import CONF
 
@@ -27,7 +29,13 @@ def composition(hydra: Any) -> list[str]:
         options += ["--config-dir", sources["command-line"].path]
     if hydra.job.config_name != CONFIG_NAME:
         options += ["--config-name", hydra.job.config_name]
-    return options + [text for text in hydra.overrides.hydra if not _is_the_sweeps(text)]
+    return options + [text for text in overrides_of_hydra(hydra) if not _is_the_sweeps(text)]
+
+
+def overrides_of_hydra(hydra: Any) -> list[str]:
+    """What a command line changes of Hydra's own, as it was written: ${hydra.job.num} is known in jobs alone."""
+    texts: Any = OmegaConf.to_container(hydra.overrides.hydra, resolve=False)
+    return texts
 
 
 def _is_the_sweeps(text: str) -> bool:

@@ -19,6 +19,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from alexnet_lab.cli import command_line
+from alexnet_lab.cli.composition import overrides_of_hydra
 from alexnet_lab.cli.own_parts import add_folders, check_own_parts
 from alexnet_lab.config.checks import typed
 from alexnet_lab.config.options import GROUPS, RunConfig, TrainerConfig
@@ -122,7 +123,7 @@ def _check_hydra(hydra: Any, sweep: bool) -> None:
             "hydra.job.chdir=true: is not available; paths such as data.store_root are meant from where the program "
             "is started"
         )
-    for text in hydra.overrides.hydra:
+    for text in overrides_of_hydra(hydra):
         if not sweep and text.startswith("hydra.sweep."):
             raise UserError(f"{text}: is for sweeps; the folder of a single run is hydra.run.dir=FOLDER")
         if sweep and text.startswith("hydra.run."):
