@@ -266,7 +266,7 @@ def main() -> None:
         folder = Path(name).resolve()
         for part in ("src", "conf"):
             shutil.copytree(SOURCE.parent / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-        (folder / "experiments").mkdir()
+        shutil.copytree(SOURCE.parent / "experiments" / "scales", folder / "experiments" / "scales")
         (folder / "experiments" / "chaos.yaml").write_text(EXPERIMENT)
         storm = Storm(folder, random.Random(options.seed))
         storm.calm("calm")
