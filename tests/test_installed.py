@@ -111,11 +111,9 @@ seeds: 2
 cost: two minutes
 command: alexnet-lab reproduce
 margin: {top1: 1.0, top5: 0.5}
-overrides_for_data:
-  stripes: [model=small, callbacks=count]
 variants:
-  one: {label: one layer, overrides: [model.depth=1]}
-  three: {label: three layers, overrides: [model.depth=3]}
+  one: {label: one layer, overrides: [model=small, callbacks=count, model.depth=1]}
+  three: {label: three layers, overrides: [model=small, callbacks=count, model.depth=3]}
 """,
 }
 
