@@ -150,7 +150,7 @@ def test_a_sweep_of_ones_own_parts_is_killed_and_continued(site: Path, installed
     assert continued.returncode == 0, continued.stderr
     assert "4 jobs: 1 continued and done, 3 done" in continued.stderr
     assert continued.stdout.startswith("Depth\n")
-    table = json.loads((tmp_path / "runs" / "depth-stripes" / "table.json").read_text())
+    table = json.loads((tmp_path / "reports" / "depth-stripes" / "depth" / "table.json").read_text())
     assert [(row["variant"], row["n"]) for row in table["rows"]] == [("one", 2), ("three", 2)]
 
     alone = (
