@@ -163,6 +163,14 @@ def _number(what: str, name: str) -> Callable[[Evidence, float | None], float]:
     return lambda evidence, level: evidence.numbers(what)[name]
 
 
+# No single run has a value: it is of several together.
+_OF_AN_ENSEMBLE: dict[str, Any] = {
+    "unit": "points",
+    "needs": (TEN_CROP,),
+    "value": lambda evidence, level: math.nan,
+    "together": True,
+}
+
 MEASURES: dict[str, Measure] = {
     "top1_error": Measure(meaning="validation error of the last epoch, centre view", **_error(CENTRE, 1)),
     "top5_error": Measure(meaning="validation top-5 error of the last epoch, centre view", **_error(CENTRE, 5)),
@@ -171,18 +179,11 @@ MEASURES: dict[str, Measure] = {
     "ten_crop_top1_gain": Measure(meaning="error over ten views minus that of the centre", **_gain(1)),
     "ten_crop_top5_gain": Measure(meaning="top-5 error over ten views minus that of the centre", **_gain(5)),
     "ensemble_top1_gain": Measure(
-        unit="points",
-        meaning="ten views: error of the runs together, softmax averaged, minus their mean error",
-        needs=(TEN_CROP,),
-        value=lambda evidence, level: math.nan,
-        together=True,
+        meaning="ten views: error of the runs together, softmax averaged, minus their mean error", **_OF_AN_ENSEMBLE
     ),
     "ensemble_top5_gain": Measure(
-        unit="points",
         meaning="ten views: top-5 error of the runs together, softmax averaged, minus their mean top-5 error",
-        needs=(TEN_CROP,),
-        value=lambda evidence, level: math.nan,
-        together=True,
+        **_OF_AN_ENSEMBLE,
     ),
     "training_error": Measure(
         meaning="error on the training images at the end, without dropout and augmentation", **_error(TRAINING, 1)

@@ -85,8 +85,8 @@ def _one(request: Request) -> None:
         print_table(table, [*about(results), cost(results)])
         print(f"also in {request.reports / 'table.md'}, table.csv, table.json, forest.svg and forest.png")
     if request.experiment.rows:
-        print_verdict(verdict_of(request))
-        everything = _write_all(_others(request))
+        everything, verdicts = _write_all(_others(request))
+        print_verdict(verdicts[request.experiment_name])
         print(f"also in {everything / 'claims.md'}, claims.csv, claims.json and claims.tex, with the other claims")
 
 
@@ -109,8 +109,8 @@ def _all(requests: Sequence[Request]) -> None:
         except UserError as error:
             failed[request.experiment_name] = str(error)
             print(f"{request.experiment_name}: {error}", file=sys.stderr, flush=True)
-        folder = _write_all(requests)
-        print_claims([verdict_of(other) for other in requests])
+        folder, verdicts = _write_all(requests)
+        print_claims([verdicts[other.experiment_name] for other in requests])
         done, spent = done + minutes_of(request), spent + time.monotonic() - before
         left = sum(map(minutes_of, requests[place + 1 :]))
         if left and done:
@@ -218,22 +218,22 @@ def _sweep(overrides: list[str]) -> None:
 
 def _others(request: Request) -> list[Request]:
     """Every claim of the same sweep, this one as it is."""
-    arguments = ["experiment=all", f"scale={request.scale}", f"data={request.data}", f"sweep={request.sweep}"]
-    if request.data == request.experiment.data_at(request.scale):
-        arguments.remove(f"data={request.data}")
+    arguments = ["experiment=all", f"scale={request.scale}", f"sweep={request.sweep}"]
+    if request.data != request.experiment.data_at(request.scale):
+        arguments.append(f"data={request.data}")
     return [
         request if other.experiment_name == request.experiment_name else other for other in read_requests(arguments)
     ]
 
 
-def _write_all(requests: Sequence[Request]) -> Path:
-    """Write the table of all claims, in the order of the alphabet. Returns its folder."""
-    verdicts, lines = [], {}
+def _write_all(requests: Sequence[Request]) -> tuple[Path, dict[str, ClaimVerdict]]:
+    """Write the table of all claims, in the order of the alphabet. Returns its folder, and the verdicts by claim."""
+    verdicts, lines = {}, {}
     for request in sorted(requests, key=lambda one: one.experiment_name):
-        verdicts.append(verdict_of(request))
+        verdicts[request.experiment_name] = verdict_of(request)
         results = collect(request.folder, request.experiment, request.seed_list)
         if any(results.values()):
             lines[request.experiment_name] = about(results)
     folder = reports_folder(requests[0].sweep)
-    write_claims(folder, requests[0].folder, verdicts, lines)
-    return folder
+    write_claims(folder, requests[0].folder, list(verdicts.values()), lines)
+    return folder, verdicts

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-import torch
 from torch import Tensor, nn
 
 from alexnet_lab.config.architectures import Cifar10LocalNetConfig
 from alexnet_lab.networks.alexnet import ACTIVATIONS
+from alexnet_lab.networks.initialization import initialize_normal
 from alexnet_lab.networks.local_response_norm import LocalResponseNorm
 from alexnet_lab.networks.locally_connected import LocallyConnected2d
 
@@ -46,14 +46,7 @@ class Cifar10LocalNet(nn.Module):
         self.conv1, self.conv2 = convolution(3), convolution(64)
         self.local3, self.local4 = local(64), local(32)
         self.fc5 = nn.Linear(32 * side * side, num_classes)
-        self.initialize()
-
-    @torch.no_grad()
-    def initialize(self) -> None:
-        layers = [layer for layer in self.modules() if isinstance(layer, (nn.Conv2d, nn.Linear, LocallyConnected2d))]
-        for layer, deviation in zip(layers, INITIAL_STD, strict=True):
-            nn.init.normal_(layer.weight, 0.0, deviation)
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        initialize_normal(self, INITIAL_STD)
 
     def features(self, x: Tensor) -> Tensor:
         """The last hidden layer's activations, (N, 1152) at 24 pixels."""

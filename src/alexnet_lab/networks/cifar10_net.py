@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-import torch
 from torch import Tensor, nn
 
 from alexnet_lab.config.architectures import Cifar10NetConfig
 from alexnet_lab.networks.alexnet import ACTIVATIONS
+from alexnet_lab.networks.initialization import initialize_normal
 from alexnet_lab.networks.spatial_norm import SpatialNorm
 
 INITIAL_STD = (0.0001, 0.01, 0.01, 0.01)  # conv1 to fc4; all biases start at 0
@@ -43,14 +43,7 @@ class Cifar10Net(nn.Module):
         self.conv2 = block(32, 32, nn.AvgPool2d(3, 2, ceil_mode=True), normalized=True, pool_first=False)
         self.conv3 = block(32, 64, nn.AvgPool2d(3, 2, ceil_mode=True), normalized=False, pool_first=False)
         self.fc4 = nn.Linear(64 * side * side, num_classes)
-        self.initialize()
-
-    @torch.no_grad()
-    def initialize(self) -> None:
-        layers = [layer for layer in self.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
-        for layer, deviation in zip(layers, INITIAL_STD, strict=True):
-            nn.init.normal_(layer.weight, 0.0, deviation)
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        initialize_normal(self, INITIAL_STD)
 
     def features(self, x: Tensor) -> Tensor:
         """The last hidden layer's activations, (N, 1024) at 32 pixels."""

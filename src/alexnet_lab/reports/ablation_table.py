@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from alexnet_lab.claims.experiment import Experiment, Figure, Margin
 from alexnet_lab.claims.statistics import Comparison, Difference, Estimate, Verdict, compare, estimate
+from alexnet_lab.core.console import output_console
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.files import write_json, write_text
 from alexnet_lab.reports.markdown import markdown_table
@@ -312,9 +312,7 @@ VERDICT_STYLES = {
 
 def print_table(table: AblationTable, about: Sequence[str]) -> None:
     """The table on standard output, as wide as it needs where that is not a terminal."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=160)
+    console = output_console()
     console.print(Text(title(table), "bold"))
     for line in about:
         console.print(Text(line))

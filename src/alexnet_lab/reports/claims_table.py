@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -20,6 +19,7 @@ from alexnet_lab.claims.measures import MEASURES
 from alexnet_lab.claims.registration import registration_in_words
 from alexnet_lab.claims.statistics import Judgement
 from alexnet_lab.claims.verdict import ClaimVerdict, RowVerdict, rule_in_words
+from alexnet_lab.core.console import output_console
 from alexnet_lab.core.files import write_json, write_text
 from alexnet_lab.core.paths import as_called
 from alexnet_lab.reports.ablation_table import p_in_words
@@ -258,9 +258,7 @@ def _csv(records: Sequence[Mapping[str, Any]]) -> str:
 
 def print_claims(verdicts: Sequence[ClaimVerdict]) -> None:
     """The table on standard output, as wide as it needs where that is not a terminal."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=180)
+    console = output_console(width=180)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in COLUMNS:
         table.add_column(column, justify="left" if column in LEFT else "right", overflow="fold")

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from alexnet_lab.claims.statistics import PairDifference
+from alexnet_lab.core.console import output_console
 from alexnet_lab.core.files import write_json, write_text
 from alexnet_lab.reports.ablation_table import HEADINGS, METRICS, VERDICT_STYLES, p_in_words, with_interval
 from alexnet_lab.reports.comparison import Pair, Row, SweepComparison, in_words
@@ -189,9 +189,7 @@ def write_comparison(folder: Path, name: str, found: SweepComparison, about: Seq
 
 def print_comparison(found: SweepComparison, about: Sequence[str]) -> None:
     """Both tables on standard output, as wide as they need where that is not a terminal."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=160)
+    console = output_console()
     console.print(Text(title(found), "bold"))
     for line in about:
         console.print(Text(line))

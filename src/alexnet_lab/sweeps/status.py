@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from alexnet_lab.core.console import output_console
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.paths import RUNS
 from alexnet_lab.core.progress import duration
@@ -75,9 +75,7 @@ def job_status(folder: Path) -> JobStatus:
 
 def print_status(folder: Path, jobs: Sequence[JobStatus]) -> None:
     """One row per job on standard output. Raises UserError afterwards where something is damaged."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=160)
+    console = output_console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("job", overflow="fold")
     table.add_column("state", no_wrap=True, min_width=max(map(len, STATES)))
