@@ -175,8 +175,8 @@ def test_a_sweep_of_ones_own_parts_is_killed_and_continued(site: Path, installed
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("trian",), "error: alexnet-lab trian: no such program; did you mean train? There are dashboard, evaluate, "),
-        ((), "error: alexnet-lab ...: no such program; name one of dashboard, evaluate, "),
+        (("trian",), "error: alexnet-lab trian: no such program; did you mean train? There are compare, dashboard, "),
+        ((), "error: alexnet-lab ...: no such program; name one of compare, dashboard, "),
         (("train", "test=true"), "error: test: no such key; alexnet-lab evaluate run=FOLDER gives the errors of "),
     ],
 )

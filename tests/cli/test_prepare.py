@@ -164,7 +164,7 @@ def test_what_prepares_nothing_leaves_nothing(program: Program, tmp_path: Path) 
     for asked, said in (
         (("-m", "data=fractals,digits"), "only src/train.py has sweeps"),
         (("hydra.mode=MULTIRUN",), "only src/train.py has sweeps"),
-        (("trainer.devices=-1",), "trainer.devices=-1: must be from 1"),
+        (("trainer.num_nodes=0",), "trainer.num_nodes=0: must be from 1"),
     ):
         refused = program("prepare.py", *asked)
         assert (refused.returncode, refused.stderr.count("\n")) == (2, 1), refused.stderr

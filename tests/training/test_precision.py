@@ -21,7 +21,7 @@ def test_a_run_in_bfloat16_is_validated_in_float32(tmp_path: Path) -> None:
     run = leaf_run(tmp_path, "trainer.precision=bf16-mixed")
     folder, store = trained(run, tmp_path / "run"), prepared(run)
     [centre] = views_of("centre", store.image_size, run.model.input_size)
-    views = take(torch.tensor(store.images("val")), torch.from_numpy(store.pixel_mean), 28, centre)
+    views = take(torch.tensor(store.images("val")), torch.from_numpy(store.pixel_mean), run.model.input_size, centre)
     with torch.no_grad():
         logits = load_run(folder, "last").network(views)
     reported = json.loads((folder / "result.json").read_text())["metrics"]

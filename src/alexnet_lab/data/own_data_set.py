@@ -56,7 +56,7 @@ class OwnDataSet:
     def change(self, facts: dict[str, Any], every_file: bool = False) -> str | None:
         return None if facts.get("code") == self._code() else f"the code of {self._data._target_} has changed"
 
-    @property
+    @cached_property
     def class_names(self) -> Sequence[str]:
         names = self._data.classes or getattr(self._made["train"], "classes", None)
         if names is None:
