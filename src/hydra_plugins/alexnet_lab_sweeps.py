@@ -107,11 +107,14 @@ class ValidatingSweeper(Sweeper):
         sweep = name if self.config.sweep is None else self.config.sweep
         given = {override.key_or_group for override in overrides}
         variants = {} if experiment is None else variants_of(experiment, self.scale, sweep, given)
-        plan = self._plan(product, variants, sweep)
-        if self.only_check:
-            return []
-        self._run(plan, table_of(experiment, plan))
-        return [JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED) for job in plan.jobs]
+        done = []
+        for group in [[]] if experiment is None else experiment.in_order(variants):
+            plan = self._plan(product, {key: variants[key] for key in group}, sweep)
+            if self.only_check:  # of later groups nothing can be said before the runs that they begin with are there
+                return []
+            self._run(plan, table_of(experiment, plan))
+            done += [JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED) for job in plan.jobs]
+        return done
 
     def _plan(self, product: Sequence[Sequence[str]], variants: dict[str, list[str]], sweep: str | None) -> Any:
         from alexnet_lab.cli.preflight import check_job

@@ -39,3 +39,17 @@ def test_a_claim_is_run_measured_judged_and_the_same_again(program, small: tuple
     other = program("reproduce.py", "experiment=neighbours", "seeds=2", *small, "model.dropout=0.1")
     assert other.returncode == 2
     assert "was made with model.dropout=0.5, not 0.1; choose another sweep=NAME" in other.stderr
+
+
+def test_a_variant_begins_with_the_runs_of_another(program, small: tuple[str, ...], tmp_path: Path) -> None:
+    tiny = ("model.width=0.0625", "model.dropout=0")
+    made = [program("reproduce.py", "experiment=cnn-star", "seeds=1", *small, *tiny) for _ in range(2)]
+    assert [answer.returncode for answer in made] == [0, 0], made[0].stderr
+    assert "2 of 2 jobs are complete already" in made[1].stderr
+    results = {
+        name: json.loads((tmp_path / "runs" / "mini" / f"{name}_seed-0" / "result.json").read_text())
+        for name in ("pretrained", "cnn-star")
+    }
+    assert results["cnn-star"]["began_with"]["from"] == "runs/mini/pretrained_seed-0"
+    assert results["cnn-star"]["began_with"]["new"] == ["fc8.bias", "fc8.weight"]
+    assert [results[name]["images"]["classes"] for name in ("pretrained", "cnn-star")] == [40, 7]

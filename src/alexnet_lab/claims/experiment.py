@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_lab.claims.measures import MEASURES
 from alexnet_lab.core.errors import UserError
-from alexnet_lab.core.paths import EXPERIMENTS
+from alexnet_lab.core.paths import EXPERIMENTS, RUNS
+from alexnet_lab.runs.paths import job_name
 
 MOST_VARIANTS = 51  # base and 50 more: corrected for more comparisons, next to nothing would be resolved
 SCALES = EXPERIMENTS / "scales"
@@ -47,7 +49,7 @@ class Variant:
 
     overrides_at: further ones, by scale. paper_difference is top-1 and top-5 error of this variant minus the base's, in
     points. rival: a system that is no network, by its name in evaluation/rivals.py, trained and scored on the base's
-    images.
+    images. begins_with: another variant, with whose weights of the same seed its runs begin (init_from).
     """
 
     label: str = MISSING
@@ -56,6 +58,7 @@ class Variant:
     original: Figure | None = None
     paper_difference: Figure | None = None
     rival: str | None = None
+    begins_with: str | None = None
 
 
 @dataclass
@@ -154,7 +157,21 @@ class Experiment:
     def overrides_of(self, variant: str, scale: str | None) -> list[str]:
         """The overrides that make a variant at a scale; None: at none in particular."""
         made = self.variants[variant]
-        return [*made.overrides, *made.overrides_at.get(scale or "", [])]
+        begins = []
+        if made.begins_with is not None:
+            begins = [f"init_from={RUNS}/${{sweep}}/{job_name(made.begins_with, ['seed='])}-${{seed}}"]
+        return [*made.overrides, *made.overrides_at.get(scale or "", []), *begins]
+
+    def in_order(self, variants: Iterable[str]) -> list[list[str]]:
+        """Variants in groups, of which each needs the runs of those before."""
+        groups: list[list[str]] = []
+        left, done = list(variants), set[str | None]()
+        while left:
+            ready = [name for name in left if (before := self.variants[name].begins_with) in done or before not in left]
+            groups.append(ready)
+            done |= set(ready)
+            left = [name for name in left if name not in done]
+        return groups
 
     @property
     def trained(self) -> dict[str, Variant]:
@@ -269,6 +286,12 @@ def _check(path: Path, experiment: Experiment) -> None:
         if own.seeds < 1 or not own.minutes > 0:
             raise UserError(f"{path}: scales.{scale}: needs seeds of at least 1 and minutes above 0")
     for name, variant in experiment.variants.items():
+        before, seen = variant.begins_with, {name}
+        while before is not None:
+            if before in seen or before not in experiment.trained:
+                raise UserError(f"{path}: variants.{name}.begins_with={before}: must be another that is trained")
+            seen.add(before)
+            before = experiment.variants[before].begins_with
         if unknown := [scale for scale in variant.overrides_at if scale not in scale_names()]:
             raise UserError(f"{path}: variants.{name}.overrides_at.{unknown[0]}: no such scale")
     if experiment.agrees not in RULES:

@@ -215,6 +215,10 @@ def check_machine(run: RunConfig, folder: Path = RUNS) -> None:
     if parameters is None:
         parameters = run.model.number_of_parameters(getattr(run.data, "num_classes", CLASSES_IF_UNKNOWN))
     _check_memory(run, parameters)
+    if run.init_from is not None:
+        from alexnet_lab.weights.initial_weights import check_initial_weights  # here: torch takes seconds to load
+
+        check_initial_weights(run, getattr(run.data, "num_classes", CLASSES_IF_UNKNOWN))
     for written in (folder, Path(run.data.store_root)):
         check_folder_writable(written)
     _check_images(run)

@@ -59,8 +59,8 @@ def _with_classes(config: DictConfig) -> RunConfig:
     _check_keys(config, schema, "")
     run = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), config))
     assert isinstance(run, RunConfig)
-    for group in GROUPS:
-        _take_aliases(getattr(run, group))
+    for options in (run, *(getattr(run, group) for group in GROUPS)):
+        _take_aliases(options)
     run.trainer.settle()
     return run
 
@@ -116,6 +116,10 @@ def _check_form(run: RunConfig) -> None:
         raise UserError(f"loss.{next(iter(run.loss))}: says nothing without loss._target_=package.module.Class")
     if not isinstance(run.optim.schedule, str) and not is_own(run.optim.schedule):
         raise UserError(f"optim.schedule={run.optim.schedule!s:.80}: must be a word, or have a {TARGET}")
+    if run.freeze is not None and run.freeze != "features" and not run.freeze.startswith("up-to-"):
+        raise UserError(f"freeze={run.freeze!s:.80}: must be features, none, or up-to-NAME as in up-to-conv3")
+    if run.freeze is not None and run.init_from is None:
+        raise UserError(f"freeze={run.freeze}: would keep random weights; name trained ones with init_from=RUN")
     for group in ("callbacks", "augmentation"):
         for name, part in getattr(run, group).items():
             if not is_own(part):
@@ -247,6 +251,13 @@ def _check_trainer(run: RunConfig) -> None:
 
 
 def _check_rates_of_their_own(optim: OptimizationConfig) -> None:
+    if optim.earlier_layers_rate_factor != 1 and (
+        optim.conv1_milestones or optim.freeze_conv1_at < 1 or not optim.divide_bias_rate
+    ):
+        raise UserError(
+            f"optim.earlier_layers_rate_factor={optim.earlier_layers_rate_factor}: goes with the rates of conv1 and of "
+            "biases that the schedule sets; drop conv1_milestones, freeze_conv1_at and divide_bias_rate=false"
+        )
     if sorted(optim.conv1_milestones) != optim.conv1_milestones:
         raise UserError(f"optim.conv1_milestones={optim.conv1_milestones}: must be in rising order")
     if not optim.divide_bias_rate and (optim.schedule not in ("milestones", "plateau", "constant") or optim.warmup):

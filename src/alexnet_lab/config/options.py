@@ -67,6 +67,12 @@ class RecipeConfig:
     color_noise_until: float = option(
         1.0, "where data.color_noise ends, as a fraction of the run, to the next epoch", minimum=0.0, maximum=1.0
     )
+    earlier_layers_rate_factor: float = option(
+        1.0,
+        "the learning rate of all layers but the last over the last's; below 1 where init_from gives them",
+        minimum=0.0,
+        maximum=1000.0,
+    )
 
 
 @dataclass
@@ -339,6 +345,17 @@ class RunConfig:
         0, "of the initial weights, the order and variation of images, and dropout", minimum=0, maximum=2**32 - 1
     )
     sweep: str | None = option(None, "a sweep's name; its folder is runs/<sweep>/")
+    init_from: str | None = option(
+        None,
+        "a run folder, one of its checkpoints or a file of weights that the network begins with; its last layer is new "
+        "unless it tells the same classes apart",
+    )
+    freeze: str | None = option(
+        None,
+        "layers that keep the weights of init_from: features (those before the first fully connected one) or "
+        "up-to-NAME (up-to-conv3); null and none: all learn",
+        aliases={"none": None},
+    )
     model: ModelConfig = field(default_factory=AlexNetConfig)
     data: DataConfig = field(default_factory=FractalsConfig)
     optim: RecipeConfig = field(default_factory=OptimizationConfig)

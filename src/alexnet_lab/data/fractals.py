@@ -24,7 +24,8 @@ class FractalSource:
         self._threads = threads
         self.image_size = settings.image_size
         digits = len(str(settings.num_classes - 1))
-        self.class_names = [f"fractal {label:0{digits}d}" for label in range(settings.num_classes)]
+        which = f"{settings.seed}." if settings.seed else ""  # another collection has other classes
+        self.class_names = [f"fractal {which}{label:0{digits}d}" for label in range(settings.num_classes)]
 
     def settings(self) -> dict[str, object]:
         """What the images depend on, as JSON types."""

@@ -26,12 +26,14 @@ def build_result(
     checkpoints: Checkpoints,
     trainer: lightning.Trainer,
     overrides: list[str],
+    began_with: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Configuration, metrics, and what was spent; errors are fractions, times are seconds over all sessions.
 
     images: images_at_hand.facts of the store. partial: the settings by which it saw a part of the data alone, so that
-    it enters no table; empty otherwise. parts: what computed which steps, where a run was continued with other
-    code, threads, devices or versions; versions, commit and hardware are those of the last.
+    it enters no table; empty otherwise. began_with: whose weights init_from named; null for random ones. parts: what
+    computed which steps, where a run was continued with other code, threads, devices or versions; versions, commit and
+    hardware are those of the last.
     """
     last = record.history[-1]
     best = best_epoch([epoch["val_top1_error"] for epoch in record.history])
@@ -43,6 +45,7 @@ def build_result(
         "sweep": run.sweep,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "images": images,
+        "began_with": began_with,
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
         "partial": partial,

@@ -20,6 +20,7 @@ from alexnet_lab.data.reader import Batch
 from alexnet_lab.networks.answers import is_among_first
 from alexnet_lab.training.ranks import Ranks
 from alexnet_lab.training.recipe import apply_group_lr_overrides, for_lightning, make_optimizer, make_schedules
+from alexnet_lab.weights.initial_weights import frozen_normalizations
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class Classifier(lightning.LightningModule):
         self.max_steps = max_steps
         self.network, self.augmentation, self.recipe, self.seed = network, augmentation, recipe, seed
         self.ranks, self.mixup, self.loss = ranks, mixup, loss
+        self.frozen_normalizations = frozen_normalizations(network)
         self.example_input_array = torch.zeros(1, 3, input_size, input_size)
         self.train_loss, self.train_top1 = MeanMetric(), MeanMetric()
         self.val_loss, self.val_top1, self.val_top5 = MeanMetric(), MeanMetric(), MeanMetric()
@@ -59,6 +61,10 @@ class Classifier(lightning.LightningModule):
         # A validation before this may have left tensors of inference mode, which nothing else can change.
         for metric in (self.train_loss, self.train_top1, self.val_loss, self.val_top1, self.val_top5):
             metric.reset()
+
+    def on_train_epoch_start(self) -> None:
+        for module in self.frozen_normalizations:
+            module.eval()
 
     def on_train_start(self) -> None:
         first = dropout_seed(self.seed, 0, self.global_rank)

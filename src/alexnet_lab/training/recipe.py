@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from alexnet_lab.config.options import OptimizationConfig, OwnOptimizerConfig, R
 from alexnet_lab.config.own import TARGET, is_own
 from alexnet_lab.config.parts import found, make, takes
 from alexnet_lab.core.errors import UserError
+from alexnet_lab.weights.initial_weights import last_layer
 
 OF_LIGHTNING = ("interval", "monitor")  # of a schedule of one's own: when it steps, and what a plateau looks at
 
@@ -31,10 +33,10 @@ def _own_optimizer(network: nn.Module, recipe: OwnOptimizerConfig) -> Optimizer:
 
     Raises UserError where the optimizer does not take these arguments.
     """
-    weights: dict[str, Any] = {"params": []}
-    biases: dict[str, Any] = {"params": []}
-    for name, parameter in network.named_parameters():
-        (biases if name.endswith("bias") else weights)["params"].append(parameter)
+    groups: list[dict[str, Any]] = [{"params": []} for _ in range(4)]  # weights and biases; of earlier layers, likewise
+    earlier = _is_earlier(network, recipe)
+    for name, parameter in _trained(network):
+        groups[2 * earlier(name) + name.endswith("bias")]["params"].append(parameter)
     given: dict[str, Any] = {}
     if "lr" in recipe.arguments and recipe.learning_rate is not None:
         raise UserError("optim.lr: is optim.learning_rate here; say one of the two")
@@ -43,13 +45,17 @@ def _own_optimizer(network: nn.Module, recipe: OwnOptimizerConfig) -> Optimizer:
     if recipe.weight_decay is not None:
         given["weight_decay"] = recipe.weight_decay
     if takes(found("optim", recipe._target_), "weight_decay"):
-        biases["weight_decay"] = 0.0
-    groups = [group for group in (weights, biases) if group["params"]]
-    made = make("optim", recipe, groups, **given)
+        groups[1]["weight_decay"] = groups[3]["weight_decay"] = 0.0
+    given_groups = [group for group in groups if group["params"]]
+    made = make("optim", recipe, given_groups, **given)
     if not isinstance(made, Optimizer):
         raise UserError(f"optim: {recipe._target_} gives {type(made).__name__}, not a torch.optim.Optimizer")
-    if biases["params"]:
-        made.param_groups[-1]["lr"] *= recipe.bias_learning_rate_factor
+    kinds = [number for number, group in enumerate(groups) if group["params"]]
+    for kind, group in zip(kinds, made.param_groups, strict=True):
+        if kind in (1, 3):
+            group["lr"] *= recipe.bias_learning_rate_factor
+        if kind in (2, 3):
+            group["lr"] *= recipe.earlier_layers_rate_factor
     return made
 
 
@@ -70,10 +76,24 @@ def _paper_optimizer(network: nn.Module, recipe: OptimizationConfig, fused: bool
         for conv1 in ((False, True) if _conv1_is_apart(recipe) else (False,))
         for bias in (False, True)
     ]
-    for name, parameter in network.named_parameters():
-        conv1 = _conv1_is_apart(recipe) and name.startswith("conv1.")
-        groups[2 * conv1 + name.endswith("bias")]["params"].append(parameter)
+    if recipe.earlier_layers_rate_factor != 1.0:  # after those of the last layer, whose rate the schedule is read from
+        groups += [{**group, "params": [], "lr": group["lr"] * recipe.earlier_layers_rate_factor} for group in groups]
+    earlier = _is_earlier(network, recipe)
+    for name, parameter in _trained(network):
+        apart = earlier(name) or (_conv1_is_apart(recipe) and name.startswith("conv1."))
+        groups[2 * apart + name.endswith("bias")]["params"].append(parameter)
     return SGD(groups, momentum=recipe.momentum, fused=fused)
+
+
+def _trained(network: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """The parameters that are not frozen: a step leaves the others as they are, weight decay too."""
+    return ((name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad)
+
+
+def _is_earlier(network: nn.Module, recipe: RecipeConfig) -> Callable[[str], bool]:
+    """Whether a parameter, by its name, has the rate of all layers but the last."""
+    last = last_layer(network)
+    return lambda name: recipe.earlier_layers_rate_factor != 1.0 and name.rpartition(".")[0] != last
 
 
 def _conv1_is_apart(recipe: OptimizationConfig) -> bool:

@@ -8,6 +8,7 @@ import shlex
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import lightning
 import torch
@@ -50,6 +51,7 @@ from alexnet_lab.training.preemption import Preemption
 from alexnet_lab.training.ranks import Ranks
 from alexnet_lab.training.run_record import RunRecord
 from alexnet_lab.training.trainer import make_trainer, quieten
+from alexnet_lab.weights.initial_weights import InitialWeights, freeze, read_initial_weights, start_from
 from alexnet_lab.weights.make_network import make_network
 
 log = logging.getLogger(__name__)
@@ -106,10 +108,10 @@ def _train(
     checkpoints = Checkpoints(folder)
     begun = checkpoints.find()
     continues = begun is not None
-    images_before = None
+    images_before = began_with = None
     if begun is not None:
         refuse_other_settings(folder, migrated(begun["configuration"], begun["version"], checkpoints.folder), run)
-        images_before = begun.get("images")
+        images_before, began_with = begun.get("images"), begun.get("began_with")
         del begun  # as large as the network
     if is_rank_zero():
         remove_unfinished(folder, checkpoints.folder)
@@ -125,6 +127,10 @@ def _train(
     if continues:
         refuse_other_images(folder, images_before, images)
     network = make_network(run.model, data.num_classes)
+    if run.init_from is not None and not continues:  # else the checkpoint holds what has become of these weights
+        began_with = _begin_with(read_initial_weights(run.init_from), network, data)
+    if run.freeze is not None:
+        freeze(network, run.freeze)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     classifier = Classifier(
         network,
@@ -159,6 +165,7 @@ def _train(
             "pixel_mean": torch.tensor(data.store.pixel_mean),
             "color_axes": data.color_axes,
         },
+        "began_with": began_with,
     }
     continuation = Continuation(run.trainer, checkpoints, preemption, record, ranks, kept, command)
     record.tell = tracker.row
@@ -175,7 +182,7 @@ def _train(
         checkpoints.wait()
         record.close()
     if trainer.is_global_zero:
-        result = build_result(run, network, images, data.limits, record, checkpoints, trainer, overrides)
+        result = build_result(run, network, images, data.limits, record, checkpoints, trainer, overrides, began_with)
         write_json(folder / RESULT_FILE, result)
         last = record.history[-1]
         if trainer.current_epoch < data.epochs:
@@ -195,6 +202,13 @@ def _train(
             extra=ON_SCREEN,
         )
         _say_what_is_next(folder, run)
+
+
+def _begin_with(initial: InitialWeights, network: nn.Module, data: ImageData) -> dict[str, Any]:
+    """Put initial weights into the network. Returns whose they are, for the checkpoints and the result."""
+    fresh = start_from(network, initial, data.store.class_names)
+    log.info("begins with %s; new: %s", initial.source, ", ".join(fresh) or "nothing", extra=ON_SCREEN)
+    return {"from": str(initial.source), "sha256": initial.digest(), "new": fresh}
 
 
 def shown(folder: Path) -> Path:

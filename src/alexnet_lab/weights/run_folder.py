@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -29,21 +30,10 @@ def load_run(folder: Path, checkpoint: str = "best", trust: bool = False) -> Tra
     (None in one of a version that did not). trust: whether a network that is not built in may be made.
     Raises UserError for a folder that is not a run's, has no checkpoint, or is damaged.
     """
-    if checkpoint not in CHECKPOINTS:
-        raise UserError(f"checkpoint={checkpoint}: must be one of {', '.join(CHECKPOINTS)}")
     configuration = configuration_of(folder)
     refuse_strangers(configuration, ("model",), folder / CONFIG_FILE, trust)
     model = checked_model(configuration.get("model"), folder / CONFIG_FILE, trust)
-    file = folder / FOLDER / f"{checkpoint}.ckpt"
-    if not file.exists():
-        raise UserError(f"{file}: no such file; the run has not finished an epoch")
-    checkpoint_file.check(file)
-    content = read_pickled(file)
-    state = content.get("state_dict") if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"{file}: is not a checkpoint of a training run")
-    tensors = {str(name)[len(PREFIX) :]: tensor for name, tensor in state.items() if str(name).startswith(PREFIX)}
-    images = checkpoint_file.kept_images(content, file)
+    file, tensors, images = _read(folder, checkpoint)
     classes = images["classes"] if images is not None else None
     if not isinstance(model, OwnNetworkConfig):
         last = list(tensors.values())[-1] if tensors else None  # the biases of the last layer, one a class
@@ -60,3 +50,29 @@ def load_run(folder: Path, checkpoint: str = "best", trust: bool = False) -> Tra
         return TrainedNetwork(network, model, classes)
     names = list(images["class_names"])
     return TrainedNetwork(network, model, classes, images["pixel_mean"], names, images["identity"])
+
+
+def read_checkpoint(folder: Path, checkpoint: str) -> tuple[dict[str, Tensor], list[str] | None]:
+    """The tensors of a run's network by their names in it, and what its classes are called, where that is known.
+
+    Neither the network nor anything else that the run names is made. Raises UserError as `load_run` does.
+    """
+    configuration_of(folder)
+    _, tensors, images = _read(folder, checkpoint)
+    return tensors, list(images["class_names"]) if images is not None else None
+
+
+def _read(folder: Path, checkpoint: str) -> tuple[Path, dict[str, Tensor], dict[str, Any] | None]:
+    """The checkpoint's file, the network's tensors in it, and what it keeps of the images."""
+    if checkpoint not in CHECKPOINTS:
+        raise UserError(f"checkpoint={checkpoint}: must be one of {', '.join(CHECKPOINTS)}")
+    file = folder / FOLDER / f"{checkpoint}.ckpt"
+    if not file.exists():
+        raise UserError(f"{file}: no such file; the run has not finished an epoch")
+    checkpoint_file.check(file)
+    content = read_pickled(file)
+    state = content.get("state_dict") if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UserError(f"{file}: is not a checkpoint of a training run")
+    tensors = {str(name)[len(PREFIX) :]: tensor for name, tensor in state.items() if str(name).startswith(PREFIX)}
+    return file, tensors, checkpoint_file.kept_images(content, file)
