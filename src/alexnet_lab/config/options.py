@@ -220,7 +220,7 @@ class TrainerConfig:
     )
     checkpoint_minutes: float = option(
         10.0,
-        "time between two checkpoints; each epoch ends with one in any case",
+        "time between two checkpoints; each validation is followed by one in any case",
         unit="minutes",
         minimum=0.01,
         maximum=1e5,

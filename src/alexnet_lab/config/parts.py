@@ -14,7 +14,7 @@ import sysconfig
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -171,8 +171,12 @@ def own_code(folders: Sequence[str], targets: Sequence[str]) -> str:
     are in where they are not installed, whose code has a version. "" where there are none.
     """
     roots, told = [Path(folder).resolve() for folder in folders], {}
+    if not roots and not targets:
+        return ""
+    resolved = cache(Path.resolve)  # of some hundred folders, which thousands of modules are in
     for name, module in tuple(sys.modules.items()):
-        file = Path(getattr(module, "__file__", None) or "").resolve()
+        file = Path(getattr(module, "__file__", None) or "")
+        file = resolved(file.parent) / file.name
         named = any(target.startswith(f"{name}.") for target in targets) and not is_installed(file)
         if file.is_file() and (named or any(file.is_relative_to(root) for root in roots)):
             told[name] = sha256(file.read_bytes()).hexdigest()[:12]

@@ -15,7 +15,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from alexnet_lab.config.options import TrainerConfig
-from alexnet_lab.core.epochs import ends_step, steps_of_run, validated
+from alexnet_lab.core.epochs import ends_step, epochs_between, steps_of_run, validated
 from alexnet_lab.core.errors import Preempted, Stopped, UserError
 from alexnet_lab.runs.metrics import best_epoch
 from alexnet_lab.training.checkpoints import Checkpoints
@@ -26,9 +26,12 @@ from alexnet_lab.training.preemption import Preemption
 from alexnet_lab.training.ranks import Ranks
 from alexnet_lab.training.run_record import RunRecord
 
+SECONDS_BETWEEN_EPOCHS = 10.0  # that a checkpoint is old before the end of an epoch without validation makes another
+
 
 class Continuation(Callback):
-    """Saves every `checkpoint_minutes`, every `checkpoint_steps`, at the end of each epoch, and when asked to end.
+    """Saves every `checkpoint_minutes`, every `checkpoint_steps`, after each validation, at the end of an epoch where
+    the last one is 10 s old, and when asked to end.
 
     Comes after the record among the callbacks, so that a checkpoint holds the record of its own step.
     Where a callback asks for the end (trainer.should_stop), the run ends after the next validation.
@@ -85,9 +88,13 @@ class Continuation(Callback):
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         # Here rather than at the epoch's end, because a plateau's schedule steps between the two.
         self._position = (trainer.current_epoch, 0)
-        if trainer.global_step:
+        # Epochs of a second that have no validation are not each worth a checkpoint, which takes a twentieth of that.
+        was_validated = trainer.current_epoch % epochs_between(trainer) == 0
+        late = time.monotonic() - self._saved_at > SECONDS_BETWEEN_EPOCHS
+        stop, save = self.ranks.any_of(bool(self.preemption.requested), late and trainer.is_global_zero)
+        if trainer.global_step and (was_validated or stop or save):
             self._save(trainer)
-        if self.ranks.any_of(bool(self.preemption.requested))[0]:
+        if stop:
             self._stop(trainer)
 
     def on_train_batch_end(
