@@ -49,6 +49,28 @@ def test_a_step_is_the_papers_update() -> None:
     assert torch.allclose(layer.bias, bias, rtol=1e-12)
 
 
+def test_decoupled_decay_does_not_enter_the_velocity() -> None:
+    """v = 0.9 v + gradient; w -= lr (v + decay w), with the gradient of the weights before the step."""
+    layer = nn.Linear(3, 2).double()
+    weight, velocity = layer.weight.detach().clone(), torch.zeros(2, 3, dtype=torch.float64)
+    recipe = OptimizationConfig(learning_rate=0.01, weight_decay=0.1, decoupled_weight_decay=True)
+    optimizer = make_optimizer(layer, recipe)
+    for step in range(5):
+        x = torch.arange(3.0).double()[None] + step
+
+        def closure(x: torch.Tensor = x) -> torch.Tensor:
+            optimizer.zero_grad()
+            loss = layer(x).square().sum()
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+        velocity = 0.9 * velocity + layer.weight.grad
+        weight = weight - 0.01 * (velocity + 0.1 * weight)
+    assert torch.allclose(layer.weight, weight, rtol=1e-12)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
+
+
 def test_milestones_of_the_original_fall_on_its_epochs() -> None:
     steps_per_epoch = 10
     recipe = OptimizationConfig(milestones=[0.27472527, 0.56043956, 0.86813187])

@@ -85,6 +85,9 @@ class OptimizationConfig(RecipeConfig):
     )
     momentum: float = option(0.9, "of the velocity", minimum=0.0, maximum=0.9999)
     weight_decay: float = option(5e-4, "on weights, not on biases", minimum=0.0, maximum=1.0)
+    decoupled_weight_decay: bool = option(
+        False, "decay acts on the weights themselves, w -= rate x decay x w, and does not enter the velocity"
+    )
     divide_bias_rate: bool = option(
         True, "the biases' rate is divided too (false: it stays, as in the original's runs)"
     )
