@@ -42,7 +42,7 @@ def test_a_claim_is_run_measured_judged_and_the_same_again(program, small: tuple
 
 
 def test_a_variant_begins_with_the_runs_of_another(program, small: tuple[str, ...], tmp_path: Path) -> None:
-    tiny = ("model.width=0.0625", "model.dropout=0")
+    tiny = ("model.width=0.0625", "model.dropout=0", "data.train_images_per_class=8")
     made = [program("reproduce.py", "experiment=cnn-star", "seeds=1", *small, *tiny) for _ in range(2)]
     assert [answer.returncode for answer in made] == [0, 0], made[0].stderr
     assert "2 of 2 jobs are complete already" in made[1].stderr
