@@ -24,7 +24,7 @@ READY  := $(VENV)/.ready
 OTHER_INDEX := $(filter -i -f --index-url% --extra-index-url% --find-links%,$(PIP_ARGS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce-table reproduce reproduce-paper test test-fast check fuzz chaos audit baselines bench-data bench-lrn bench-step bench-recipes bench-prepare bench-tracking sync dashboard dashboard-offline figures lock clean
+.PHONY: help setup reproduce-table reproduce reproduce-paper test test-fast check fuzz chaos audit baselines bench-data bench-lrn bench-step bench-recipes bench-prepare bench-tracking sync report watch dashboard dashboard-offline figures lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -100,6 +100,12 @@ bench-recipes: $(READY) ## train each preset with its recipe on a small budget: 
 
 bench-prepare: $(READY) ## time preparing photographs against decoding them with torchvision.io
 	$(RUN) benchmarks/prepare.py $(ARGS)
+
+report: $(READY) ## the page over whatever has been run, in one file: reports/index.html (SWEEP=mini)
+	@$(RUN) src/report.py sweep=$(SWEEP)
+
+watch: $(READY) ## the same page on 127.0.0.1 while a sweep is under way (SWEEP=mini)
+	@$(RUN) src/watch.py sweep=$(SWEEP)
 
 sync: $(READY) ## upload to W&B what runs left on the disk
 	@$(RUN) src/sync.py

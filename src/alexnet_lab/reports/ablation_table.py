@@ -17,7 +17,7 @@ from alexnet_lab.claims.experiment import Experiment, Figure, Margin
 from alexnet_lab.claims.statistics import Comparison, Difference, Estimate, Verdict, compare, estimate
 from alexnet_lab.core.console import output_console
 from alexnet_lab.core.errors import UserError
-from alexnet_lab.core.files import write_json, write_text
+from alexnet_lab.core.files import read_json, write_json, write_text
 from alexnet_lab.reports.markdown import markdown_table
 
 METRICS = {"top1": "val_top1_error", "top5": "val_top5_error"}
@@ -131,12 +131,14 @@ def _of(figure: Figure | None, metric: str) -> float | None:
 
 def with_interval(value: Estimate | None, signed: bool = False) -> str:
     """31.2 ± 0.8; a difference carries its sign. Narrow intervals have more decimals than one: 31.20 ± 0.04."""
-    if value is None:
-        return ""
-    half_width = value.half_width
+    return "" if value is None else in_words(value.mean, value.half_width, signed)
+
+
+def in_words(mean: float, half_width: float | None, signed: bool = False) -> str:
+    """As with_interval."""
     decimals = 1 if half_width is None or half_width >= 0.05 else min(4, -math.floor(math.log10(half_width)))
-    mean = round(value.mean, decimals) + 0.0  # no -0.0
-    number = f"{mean:{'+' if signed else ''}.{decimals}f}"
+    rounded = round(mean, decimals) + 0.0  # no -0.0
+    number = f"{rounded:{'+' if signed else ''}.{decimals}f}"
     return number if half_width is None else f"{number} ± {half_width:.{decimals}f}"
 
 
@@ -286,6 +288,42 @@ def write_table(folder: Path, table: AblationTable, about: Sequence[str]) -> Non
         "rows": flat,
     }
     write_json(folder / "table.json", document)
+
+
+def read_table(path: Path) -> dict[str, Any] | None:
+    """What a table.json holds that anybody may have put there; None where there is none yet. Raises UserError."""
+    try:
+        table = read_json(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); make the table again") from None
+    if not isinstance(table, dict) or table.get("schema_version") != SCHEMA_VERSION:
+        raise UserError(f"{path}: was made by another version of this program; make the table again")
+    if not _is_whole(table):
+        raise UserError(f"{path}: is damaged; make the table again")
+    return table
+
+
+def _is_whole(table: Mapping[str, Any]) -> bool:
+    """Whether all that is read from it is there and of its kind."""
+    rows, texts = table.get("rows"), [table.get("notes"), [table.get("about"), table.get("title"), table.get("claim")]]
+    if not isinstance(rows, list) or not all(
+        isinstance(lines, list) and all(isinstance(line, str) for line in lines) for lines in texts
+    ):
+        return False
+    numbers = ["error", "half_width", "difference", "difference_half_width", "p_corrected", "margin"]
+    numbers = [f"{metric}_{key}" for metric in METRICS for key in [*numbers, "paper_difference"]]
+    return all(
+        isinstance(row, dict)
+        and isinstance(row.get("label"), str)
+        and isinstance(row.get("variant"), str)
+        and type(row.get("n")) is int
+        and all(row.get(key, 0) is None or type(row.get(key, "")) in (int, float) for key in numbers)
+        and all(isinstance(row.get(f"{metric}_error"), int | float) for metric in METRICS)
+        and all(isinstance(row.get(f"{metric}_verdict_in_words", 0), str | None) for metric in METRICS)
+        for row in rows
+    )
 
 
 def screen_table(table: AblationTable, metric: str) -> Table:

@@ -7,7 +7,7 @@ import io
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,28 @@ from alexnet_lab.claims.registration import registration_in_words
 from alexnet_lab.claims.statistics import Judgement
 from alexnet_lab.claims.verdict import ClaimVerdict, RowVerdict, rule_in_words
 from alexnet_lab.core.console import output_console
-from alexnet_lab.core.files import write_json, write_text
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.core.files import read_json, write_json, write_text
 from alexnet_lab.core.paths import as_called
 from alexnet_lab.reports.ablation_table import p_in_words
 from alexnet_lab.reports.markdown import markdown_table
 
 SCHEMA_VERSION = 1
+TEXT, NUMBER = str, (int, float, type(None))
+CLAIM_KINDS: dict[str, Any] = {
+    **dict.fromkeys(("claim", "title", "statement", "section", "scale", "verdict", "reason", "rule"), TEXT),
+    **dict.fromkeys(("rule_digest", "rule_registered", "command"), TEXT),
+    "seeds": int,
+    "about": list,
+    "rows": list,
+}
+ROW_KINDS: dict[str, Any] = {
+    **dict.fromkeys(("row", "label", "measure", "of", "how", "unit", "source", "expected"), TEXT),
+    **dict.fromkeys(("paper", "mean", "low", "high", "p_corrected"), NUMBER),
+    **dict.fromkeys(("against", "judgement"), (str, type(None))),
+    **dict.fromkeys(("n", "images"), int),
+    **dict.fromkeys(("at_least", "decides"), bool),
+}
 COLUMNS = ("claim", "section", "what", "paper", "here", "n", "p", "verdict")
 LEFT = ("claim", "section", "what", "verdict")
 STYLES = {
@@ -60,6 +76,41 @@ def write_claims(folder: Path, runs: Path, verdicts: Sequence[ClaimVerdict], abo
     write_text(folder / "claims.csv", _csv(records))
     write_text(folder / "claims.tex", latex(verdicts))
     write_json(folder / "claims.json", {"schema_version": SCHEMA_VERSION, "notes": list(NOTES), "claims": records})
+
+
+def read_claims(path: Path) -> list[dict[str, Any]]:
+    """The records of a claims.json that anybody may have put there; none where there is no such file.
+
+    Raises UserError where it is damaged, or of another version.
+    """
+    try:
+        found = read_json(path)
+        if not isinstance(found, dict) or found.get("schema_version") != SCHEMA_VERSION:
+            raise ValueError("it is of another version")
+        claims = found.get("claims")
+        if not isinstance(claims, list):
+            raise ValueError("it has no claims")
+        for claim in claims:
+            _check(claim, CLAIM_KINDS)
+            Judgement(claim["verdict"])
+            for row in claim["rows"]:
+                _check(row, ROW_KINDS)
+                if not re.fullmatch(r"(above|below|within) -?\d+(\.\d+)?", row["expected"]):
+                    raise ValueError(f"expected is {row['expected']!r:.40}")
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: is damaged ({error!s:.120}); make the claims again") from None
+    return claims
+
+
+def _check(record: Any, kinds: Mapping[str, Any]) -> None:
+    if not isinstance(record, dict):
+        raise ValueError("a record is no object")
+    for key, kind in kinds.items():
+        value = record.get(key)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise ValueError(f"{key} is {value!r:.40}")
 
 
 def claim_record(verdict: ClaimVerdict, runs: Path, about: Sequence[str]) -> dict[str, Any]:
@@ -121,20 +172,23 @@ def unit(row: Row) -> str:
     return "points" if row.how == "difference" and measured == "%" else measured
 
 
-def in_words(verdict: RowVerdict) -> str:
-    """+1.7 [+1.2, +2.2] points; 6.0 [5.1, 7.0] x; at least 3.2 x."""
-    mean = verdict.mean
-    if mean is None:
+def in_words(record: Mapping[str, Any]) -> str:
+    """What a row found, of its record: +1.7 [+1.2, +2.2] points; 6.0 [5.1, 7.0] x; at least 3.2 x."""
+    if record["n"] == 0:
         return ""
-    if not math.isfinite(mean.mean):
+    if record["mean"] is None:
         return "never got there"
-    sign = "+" if verdict.row.how == "difference" or MEASURES[verdict.row.measure].unit == "points" else ""
-    values = [verdict.on_scale(value) for value in (mean.mean, mean.low, mean.high)]
+    sign = _sign(record)
+    values = [record[key] for key in ("mean", "low", "high")]
     width = None if values[1] is None or values[2] is None else abs(values[2] - values[1]) / 2
     decimals = _decimals(width)
     shown = [None if value is None else f"{value + 0.0:{sign}.{decimals}f}" for value in values]
     interval = f" [{shown[1]}, {shown[2]}]" if width is not None else ""
-    return f"{'at least ' if verdict.at_least else ''}{shown[0]}{interval} {unit(verdict.row)}".rstrip()
+    return f"{'at least ' if record['at_least'] else ''}{shown[0]}{interval} {record['unit']}".rstrip()
+
+
+def _sign(record: Mapping[str, Any]) -> str:
+    return "+" if record["unit"] == "points" or record["how"] == "difference" else ""
 
 
 def _decimals(half_width: float | None) -> int:
@@ -143,31 +197,30 @@ def _decimals(half_width: float | None) -> int:
     return min(6, 1 - math.floor(math.log10(half_width)))
 
 
-def paper_in_words(row: Row) -> str:
-    """What the paper says of a row: its figure, or else only the direction."""
-    if row.paper is None:
-        return row.expected
-    sign = "+" if row.how == "difference" or MEASURES[row.measure].unit == "points" else ""
-    return f"{row.paper:{sign}g} {unit(row)}".rstrip()
+def paper_in_words(record: Mapping[str, Any]) -> str:
+    """What the paper says of a row, of its record: its figure, or else only the direction."""
+    if record["paper"] is None:
+        return str(record["expected"])
+    return f"{record['paper']:{_sign(record)}g} {record['unit']}".rstrip()
 
 
-def count(verdict: RowVerdict) -> str:
-    """Seeds, and images where the interval holds over them: 5 x 5,000."""
-    if verdict.mean is None:
+def count(record: Mapping[str, Any]) -> str:
+    """Seeds of a row, of its record, and images where the interval holds over them: 5 x 5,000."""
+    if record["n"] == 0:
         return ""
-    return f"{verdict.mean.n}" + (f" x {verdict.mean.images:,}" if verdict.mean.images else "")
+    return f"{record['n']}" + (f" x {record['images']:,}" if record["images"] else "")
 
 
-def summary(verdicts: Sequence[ClaimVerdict]) -> str:
+def summary(judgements: Collection[Judgement]) -> str:
     """19 claims: 12 agree, 3 contradict, 4 cannot be told."""
-    counts = Counter(verdict.judgement for verdict in verdicts)
+    counts = Counter(judgements)
     words = {
         Judgement.AGREES: "agree",
         Judgement.CONTRADICTS: "contradict",
         Judgement.CANNOT_TELL: "cannot be told",
         Judgement.INCOMPLETE: "not complete",
     }
-    return f"{len(verdicts)} claims: " + ", ".join(
+    return f"{len(judgements)} claims: " + ", ".join(
         f"{counts[key]} {word}" for key, word in words.items() if counts[key]
     )
 
@@ -175,17 +228,16 @@ def summary(verdicts: Sequence[ClaimVerdict]) -> str:
 def cells(verdict: ClaimVerdict) -> list[list[str]]:
     """The rows of a claim, a text for each of COLUMNS; the claim's own words stand in the first alone."""
     made = []
-    for place, row in enumerate(verdict.rows):
-        judged = row.judged
+    for place, record in enumerate(map(row_record, verdict.rows)):
         made.append(
             [
                 verdict.name if place == 0 else "",
                 verdict.experiment.section if place == 0 else "",
-                row.row.label,
-                paper_in_words(row.row),
-                in_words(row),
-                count(row),
-                p_in_words(judged.p_corrected) if judged else "",
+                record["label"],
+                paper_in_words(record),
+                in_words(record),
+                count(record),
+                p_in_words(record["p_corrected"]),
                 WORDS[verdict.judgement] if place == 0 else "",
             ]
         )
@@ -196,7 +248,12 @@ def markdown(verdicts: Sequence[ClaimVerdict], about: Mapping[str, list[str]]) -
     """The table of all claims, then for each its statement, rule, and what its runs were."""
     scales = " and ".join(sorted({verdict.scale for verdict in verdicts}))
     rows = [row for verdict in verdicts for row in cells(verdict)]
-    lines = [f"# The claims of the paper, at scale {scales}", "", f"{summary(verdicts)}.", ""]
+    lines = [
+        f"# The claims of the paper, at scale {scales}",
+        "",
+        f"{summary([verdict.judgement for verdict in verdicts])}.",
+        "",
+    ]
     lines += [*markdown_table(COLUMNS, rows, LEFT), "", *(f"{note}  " for note in NOTES), ""]
     for verdict in verdicts:
         experiment = verdict.experiment
@@ -266,7 +323,7 @@ def print_claims(verdicts: Sequence[ClaimVerdict]) -> None:
         for row in cells(verdict):
             table.add_row(*map(Text, row[:-1]), Text(row[-1], STYLES[verdict.judgement]))
     console.print(table)
-    console.print(Text(summary(verdicts), "bold"))
+    console.print(Text(summary([verdict.judgement for verdict in verdicts]), "bold"))
 
 
 def print_verdict(verdict: ClaimVerdict) -> None:

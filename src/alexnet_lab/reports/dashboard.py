@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from alexnet_lab.claims.experiment import load_experiment
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.paths import EXPERIMENTS
+from alexnet_lab.reports.ablation_table import read_table
 from alexnet_lab.runs.paths import reports_folder
 from alexnet_lab.tracking.wandb_access import find_access
-
-TABLE_VERSION = 2  # schema_version of the table.json that is understood
 
 
 def save_dashboard(folder: Path, experiment_name: str, project: str, entity: str) -> Iterator[tuple[str, str]]:
@@ -50,16 +47,3 @@ def save_dashboard(folder: Path, experiment_name: str, project: str, entity: str
         if not type(error).__module__.startswith("wandb"):
             raise  # a mistake of ours
         raise UserError(f"W&B: {' '.join(str(error).split())[:200]}; the same command tries again") from None
-
-
-def read_table(path: Path) -> dict[str, Any] | None:
-    """What table.json holds; None where there is none yet."""
-    try:
-        table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); make the table again") from None
-    if not isinstance(table, dict) or table.get("schema_version") != TABLE_VERSION:
-        raise UserError(f"{path}: was made by another version of this program; make the table again")
-    return table

@@ -19,14 +19,14 @@ def describe(results: Results) -> str:
     runs = [result for by_seed in results.values() for result in by_seed.values()]
 
     def each(values: Iterable[object]) -> str:
-        return " or ".join(sorted({_plain(value) for value in values}))
+        return " or ".join(sorted({plain(value) for value in values}))
 
     return (
         f"{len(runs)} runs: model {each(run['config']['model']['name'] for run in runs)}, "
         f"data {each(run['config']['data']['source'] for run in runs)} "
         f"at {each(run['config']['data']['image_size'] for run in runs)} px, "
         f"{' or '.join(map(str, sorted({run['epochs'] for run in runs})))} epochs, "
-        f"on {'; '.join(sorted({_machine(run['hardware']) for run in runs}))}; "
+        f"on {'; '.join(sorted({machine(run['hardware']) for run in runs}))}; "
         f"torch {each(run['versions']['torch'] for run in runs)}, "
         f"lightning {each(run['versions']['lightning'] for run in runs)}."
     )
@@ -46,7 +46,7 @@ def differing(results: Results) -> list[str]:
     for what, of in WHAT_MAY_DIFFER.items():
         rows: dict[str, list[str]] = {}
         for name, by_seed in results.items():
-            for value in sorted({_plain(of(part)) for run in by_seed.values() for part in _parts(run)}):
+            for value in sorted({plain(of(part)) for run in by_seed.values() for part in _parts(run)}):
                 rows.setdefault(value, []).append(name)
         if len(rows) > 1:
             found = "; ".join(f"{value} ({', '.join(names)})" for value, names in rows.items())
@@ -66,13 +66,14 @@ def _parts(run: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return run.get("parts") or [last]
 
 
-def _machine(hardware: Mapping[str, Any]) -> str:
+def machine(hardware: Mapping[str, Any]) -> str:
+    """What computed a run, in a few words."""
     if hardware["gpus"]:
-        return f"{hardware['devices']} x {_plain(hardware['gpus'][0])}"
-    return f"{_plain(hardware['processor'])}, {hardware['threads']} of {hardware['cores']} cores a run"
+        return f"{hardware['devices']} x {plain(hardware['gpus'][0])}"
+    return f"{plain(hardware['processor'])}, {hardware['threads']} of {hardware['cores']} cores a run"
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
     """What a result says as a short text that is safe on a terminal and means nothing in Markdown."""
     return re.sub(r"[^\w .,;:()+@/-]", "?", str(value))[:80]
 

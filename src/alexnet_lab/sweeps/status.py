@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,10 +53,10 @@ def sweep_status(folder: Path, names: Sequence[str] = ()) -> list[JobStatus]:
     return [job_status(folder / name) for name in names or found]
 
 
-def job_status(folder: Path) -> JobStatus:
-    """What a run folder says of its run."""
+def job_status(folder: Path, read: Callable[[Path], dict[str, Any] | None] = read_result) -> JobStatus:
+    """What a run folder says of its run. read: who looks often need not read a result anew each time."""
     try:
-        result = read_result(folder)
+        result = read(folder)
     except UserError as error:
         return JobStatus(folder.name, "damaged", str(error))
     if result is not None:
