@@ -21,6 +21,7 @@ DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])
 MOST_EPOCHS = 300  # of a curve; of more, evenly spread ones are drawn
 WIDTH, HEIGHT = 240, 30  # of an interval's picture, in pixels
 PANELS = {"validation": "Validation top-1 error, %", "training": "Training top-1 error, %"}
+SAID = {"mean": "mean", "lowest": "low", "highest": "high"}  # of each epoch, by its word
 FONT = "system-ui, 'Liberation Sans', Arial, sans-serif"
 CONFIG: dict[str, Any] = {
     "background": None,
@@ -65,7 +66,7 @@ def interval(
         scale["type"] = "log"
     start, end = (reach[side] if bound is None else bound for side, bound in enumerate(claimed))
     axis: dict[str, Any] = {"title": None, "grid": False, "domain": False, "tickSize": 3, "labelFontSize": 10}
-    axis |= {"tickCount": 4, "format": "~g", "labelOverlap": True, "labelFlush": True}
+    axis |= {"tickCount": 4, "labelOverlap": True, "labelFlush": True}
     x = {"type": "quantitative", "scale": scale, "axis": axis}
 
     def layer(mark: Mapping[str, Any], encoding: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,14 +156,11 @@ def _panel(values: list[dict[str, Any]], variants: int, title: str) -> dict[str,
     y = {"type": "quantitative", "title": None, "scale": {"zero": True}}
     mean = {"x": x, "y": {"field": "mean", **y}, "color": colour, "strokeDash": dash}
     few = len({value["epoch"] for value in values}) < 4  # whose line would hardly be seen
-    tooltip = [
-        {"field": "variant", "title": "variant"},
-        {"field": "epoch", "title": "epoch"},
-        {"field": "mean", "title": "mean, %", "format": ".1f"},
-        {"field": "low", "title": "lowest, %", "format": ".1f"},
-        {"field": "high", "title": "highest, %", "format": ".1f"},
-        {"field": "runs", "title": "runs"},
-    ]
+    # Said as an expression, because the nearest point's cell has the point as its `datum`, which Vega-Lite's own
+    # tooltips overlook where a value is a text.
+    point = "(datum.datum || datum)"
+    percent = [f"'{word}, %': format({point}.{key}, '.1f')" for word, key in SAID.items()]
+    tooltip = ", ".join([f"variant: {point}.variant", f"epoch: {point}.epoch", *percent, f"runs: {point}.runs"])
     hover = {"name": "hover", "select": {"type": "point", "on": "pointerover", "nearest": True, "clear": "pointerout"}}
     seen = {"condition": {"param": "hover", "empty": False, "value": 1}, "value": 0}
     return {
@@ -182,8 +180,8 @@ def _panel(values: list[dict[str, Any]], variants: int, title: str) -> dict[str,
             {"mark": {"type": "line", "strokeWidth": 1.8, "point": few, "tooltip": None}, "encoding": mean},
             {
                 "params": [hover],
-                "mark": {"type": "point", "filled": True, "size": 55},
-                "encoding": mean | {"opacity": seen, "tooltip": tooltip},
+                "mark": {"type": "point", "filled": True, "size": 55, "tooltip": {"expr": f"{{{tooltip}}}"}},
+                "encoding": mean | {"opacity": seen},
             },
         ],
         "config": CONFIG,

@@ -117,6 +117,12 @@ class Section:
         return ORDER.index(self.state) if self.state in ORDER else len(ORDER)
 
     @property
+    def runs_in_words(self) -> str:
+        """8 of 15 runs, of a section that is under way."""
+        done = sum(run.state == "complete" for run in self.runs)
+        return f"{done} of {len(self.runs)} runs" if self.state == UNDER_WAY and self.runs else ""
+
+    @property
     def is_run(self) -> bool:
         return self.state != NOT_RUN
 
@@ -266,7 +272,7 @@ def _section(
     judged = record is not None and record["verdict"] != Judgement.INCOMPLETE
     if judged and record is not None:
         state = str(record["verdict"])
-    elif tables and experiment is not None and not experiment.rows:
+    elif tables and experiment is not None and not experiment.rows and all(run.state == "complete" for run in runs):
         state = TABLE
     else:
         state = UNDER_WAY if runs else NOT_RUN

@@ -1,0 +1,149 @@
+"""The page as a file: its figures are those of the results, and it is the same bytes again."""
+
+from __future__ import annotations
+
+import html
+import http.client
+import json
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from alexnet_lab.reports import claims_table
+from alexnet_lab.reports.page import PAGE, json_in_html, write_page
+from alexnet_lab.reports.page_content import collect_page
+from alexnet_lab.reports.run_view import RunReader
+from reports.made_page import CLAIMS, make_claims, watching, working_in
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("page")
+    make_claims(made)
+    with working_in(made):
+        write_page(Path("runs/mini"))
+    return made
+
+
+def section_of(page: str, claim: str) -> str:
+    """The rows of a claim as text, without marks."""
+    part = page.partition(f'<div data-part="claim-{claim}-measured">')[2].partition("<div data-part=")[0]
+    assert part, claim
+    return html.unescape(re.sub(r"<[^>]+>", "|", part))
+
+
+def test_its_figures_are_those_of_the_results(folder: Path) -> None:
+    page = (folder / "reports" / PAGE).read_text()
+    claims = json.loads((folder / "reports" / "claims.json").read_text())["claims"]
+    assert [claim["claim"] for claim in claims] == list(CLAIMS)
+    for claim in claims:
+        shown = section_of(page, claim["claim"])
+        for row in claim["rows"]:
+            words = claims_table.in_words(row)
+            assert words in shown
+            known = [row[key] for key in ("mean", "low", "high") if row[key] is not None]
+            for text, value in zip(re.findall(r"[+-]?\d+\.?\d*", words), known, strict=True):
+                assert float(text) == pytest.approx(value, abs=0.501 * 10 ** -len(text.partition(".")[2]))
+            assert row["label"] in shown
+    table = json.loads((folder / "reports" / "lrn" / "table.json").read_text())
+    tables = page.partition('<div data-part="claim-lrn-tables">')[2].partition("<div data-part=")[0]
+    for row in table["rows"]:
+        assert f">{row['top1_error']:.1f}" in tables
+    charts = json.loads(re.search(r'id="charts">(.*?)</script>', page)[1])
+    drawn = charts["claim-lrn-validation"]["data"]["values"]
+    for place, variant in enumerate(("base", "no-lrn")):
+        last = [one for one in drawn if one["v"] == place][-1]
+        row = next(row for row in table["rows"] if row["variant"] == variant)
+        assert last["mean"] == pytest.approx(row["top1_error"], rel=1e-4)
+
+
+def test_it_is_the_same_bytes_again_and_small(folder: Path, program, tmp_path: Path) -> None:
+    first = (folder / "reports" / PAGE).read_bytes()
+    make_claims(tmp_path)  # in another folder, by another process
+    made = program("report.py")
+    assert made.returncode == 0, made.stderr
+    assert "reports/index.html" in made.stdout
+    assert (tmp_path / "reports" / PAGE).read_bytes() == first
+    assert len(first) < 2_000_000
+
+
+def test_it_asks_for_nothing(folder: Path) -> None:
+    page = (folder / "reports" / PAGE).read_text()
+    markup = re.sub(r"<(script|style).*?</\1>", "", page, flags=re.DOTALL)
+    assert not re.findall(r'(?:src|href)="(?!#|data:|\.\./runs/)[^"]*', markup)
+    assert "default-src 'none'" in html.unescape(markup)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda reports: (reports / "claims.json").write_text("{"), "claims.json: is damaged"),
+        (lambda reports: (reports / "claims.json").write_text('{"schema_version": 9}'), "it is of another version"),
+        (lambda reports: (reports / "lrn" / "table.json").write_text("[]"), "was made by another version"),
+    ],
+)
+def test_a_damaged_report_ends_in_one_line(change, said: str, program, tmp_path: Path) -> None:
+    make_claims(tmp_path, ("lrn",), seeds=1)
+    change(tmp_path / "reports")
+    answer = program("report.py")
+    assert answer.returncode == 2
+    assert said in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+    assert not (tmp_path / "reports" / PAGE).exists()
+
+
+def test_what_cannot_be_meant_is_refused_before_anything_is_written(program, tmp_path: Path) -> None:
+    for arguments, said in (
+        (["report.py"], "runs/mini: no such sweep; runs/ holds nothing"),
+        (["report.py", "swep=x"], "swep: no such key; did you mean sweep?"),
+        (["report.py", "sweep=../etc"], "sweep=../etc: must be the name of a folder in runs/"),
+        (["watch.py", "port=99999"], "port=99999: must be a whole number from 0 to 65535"),
+    ):
+        answer = program(*arguments)
+        assert answer.returncode == 2, arguments
+        assert said in answer.stderr
+        assert len(answer.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_claim_that_waits_for_runs_says_so(folder: Path) -> None:
+    with working_in(folder):
+        content = collect_page(Path("runs/mini"), RunReader(), strict=True)
+    states = {section.name: section.state for section in content.sections}
+    assert states["ten-crop"] == states["depth"] == "not run"
+    assert states["relu"] in ("agrees", "cannot be told")
+    assert content.others is None
+
+
+def test_json_in_a_page_is_no_markup() -> None:
+    hostile = {"</script><!--": "<script>&\u2028"}
+    text = json_in_html(hostile)
+    assert not set("<>&\u2028") & set(text)
+    assert json.loads(text) == hostile
+
+
+@pytest.mark.slow
+def test_the_server_answers_this_host_alone_and_changes_nothing(folder: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    with watching(folder, "mini") as address:
+        host = urlsplit(address).netloc
+
+        def ask(path: str, method: str = "GET", name: str = host) -> tuple[int, bytes]:
+            connection = http.client.HTTPConnection(host)
+            connection.request(method, path, headers={"Host": name})
+            answer = connection.getresponse()
+            assert method == "POST" or "default-src 'none'" in answer.headers["Content-Security-Policy"]
+            return answer.status, answer.read()
+
+        assert ask("/")[0] == 200
+        assert ask("/", name=host.replace("127.0.0.1", "localhost"))[0] == 200
+        assert ask("/", name="attacker.example")[0] == 421
+        assert ask("/", name=f"attacker.example:{urlsplit(address).port}")[0] == 421
+        assert ask("/events", name="attacker.example")[0] == 421
+        assert ask("/", "HEAD") == (200, b"")
+        assert ask("/", "POST")[0] == 501
+        for path in ("/../reports/claims.json", "/runs/mini/base_seed-0/result.json", "//etc/passwd", "/%2e%2e/x"):
+            assert ask(path)[0] == 404
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
