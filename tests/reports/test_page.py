@@ -6,6 +6,7 @@ import html
 import http.client
 import json
 import re
+import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from alexnet_lab.reports import claims_table
 from alexnet_lab.reports.page import PAGE, json_in_html, write_page
 from alexnet_lab.reports.page_content import collect_page
 from alexnet_lab.reports.run_view import RunReader
+from claims.made_runs import make_run
 from reports.made_page import CLAIMS, make_claims, watching, working_in
 
 
@@ -67,6 +69,39 @@ def test_it_is_the_same_bytes_again_and_small(folder: Path, program, tmp_path: P
     assert "reports/index.html" in made.stdout
     assert (tmp_path / "reports" / PAGE).read_bytes() == first
     assert len(first) < 2_000_000
+
+
+def test_reports_alone_are_enough(folder: Path, tmp_path: Path) -> None:
+    """As where claims.json and the tables were kept, and the runs were not."""
+    shutil.copytree(folder / "reports", tmp_path / "reports")
+    with working_in(tmp_path):
+        write_page(Path("runs/mini"))
+    page, whole = ((one / "reports" / PAGE).read_text() for one in (tmp_path, folder))
+    for claim in CLAIMS:
+        assert section_of(page, claim) == section_of(whole, claim)
+    assert '<figure class="chart"' not in page
+
+
+def test_runs_of_no_claim_are_rows_by_their_names(tmp_path: Path) -> None:
+    """Those whose names differ in the seed alone are one; what is damaged is said and left out of figures."""
+    for variant, error in (("model.lrn-true", 0.2), ("model.lrn-false", 0.3)):
+        for seed in range(2):
+            make_run(tmp_path / "runs" / "swept", variant, seed, error, [0.5, error])
+    (tmp_path / "runs" / "swept" / "model.lrn-true_seed-1" / "result.json").write_text("{")
+    (tmp_path / "runs" / "swept" / "elsewhere").symlink_to("/etc")
+    with working_in(tmp_path):
+        content = collect_page(Path("runs/swept"), RunReader(), strict=True)
+        page = write_page(Path("runs/swept"))
+        assert page == Path("reports/swept/index.html")
+        assert page.is_file()
+    assert content.sections == []
+    assert content.run_states == {"complete": 3, "damaged": 2}
+    lines = content.others.tables["Top-1 error"]
+    assert [(line.label, line.error, line.n) for line in lines] == [
+        ("model.lrn-false", "30.0", "2"),
+        ("model.lrn-true", "20.0", "1 of 2"),
+    ]
+    assert [label for label, _ in content.others.series] == ["model.lrn-false", "model.lrn-true"]
 
 
 def test_it_asks_for_nothing(folder: Path) -> None:

@@ -110,7 +110,7 @@ def test_claims_sort_link_and_switch(browser: Any, address: str) -> None:
     name = page.locator('[data-chart-group="claim-lrn"] button').nth(1)
     name.click()
     assert name.get_attribute("aria-pressed") == "false"
-    page.wait_for_function(
+    visit.until(
         "document.querySelectorAll('[data-chart=\"claim-lrn-validation\"] .drawn svg .mark-line path').length === 1"
     )
     page.locator('[data-chart="claim-lrn-validation"]').hover()
@@ -159,7 +159,7 @@ def test_three_hundred_runs_and_a_hostile_one(browser: Any, tmp_path: Path) -> N
         visit = Visit(browser, address, viewport=DESKTOP)
         page = visit.page
         painted = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
-        page.wait_for_function(painted)
+        visit.until(painted)
         assert page.evaluate(painted) < 30_000  # milliseconds; a bound for a busy machine, docs/page.md has a figure
         assert page.locator(".states .failed b").inner_text() == "1"
         assert page.locator(".states .damaged b").inner_text() == "1"
@@ -203,9 +203,7 @@ def test_a_sweep_is_watched_and_a_run_of_it_killed(browser: Any, tmp_path: Path,
         # The curve that grew is that of the file.
         rows = (tmp_path / "runs" / "watched" / "seed-0" / "metrics.csv").read_text().splitlines()
         validated = [row for row in rows if row.startswith("epoch,")]
-        page.wait_for_function(
-            f"specs['runs-validation'].data.values.filter((one) => one.runs >= 1).length === {len(validated)}"
-        )
+        visit.until(f"specs['runs-validation'].data.values.filter((one) => one.runs >= 1).length === {len(validated)}")
         assert page.evaluate("window.sameDocument")
         assert visit.said == []
         visit.close()

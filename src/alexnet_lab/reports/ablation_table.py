@@ -307,7 +307,7 @@ def read_table(path: Path) -> dict[str, Any] | None:
 
 def _is_whole(table: Mapping[str, Any]) -> bool:
     """Whether all that is read from it is there and of its kind."""
-    rows, texts = table.get("rows"), [table.get("notes"), [table.get("about"), table.get("title"), table.get("claim")]]
+    rows, texts = table.get("rows"), [table.get("notes"), [table.get("about")]]
     if not isinstance(rows, list) or not all(
         isinstance(lines, list) and all(isinstance(line, str) for line in lines) for lines in texts
     ):
@@ -319,9 +319,9 @@ def _is_whole(table: Mapping[str, Any]) -> bool:
         and isinstance(row.get("label"), str)
         and isinstance(row.get("variant"), str)
         and type(row.get("n")) is int
-        and all(row.get(key, 0) is None or type(row.get(key, "")) in (int, float) for key in numbers)
+        and all(type(row.get(key)) in (int, float, type(None)) for key in numbers)
         and all(isinstance(row.get(f"{metric}_error"), int | float) for metric in METRICS)
-        and all(isinstance(row.get(f"{metric}_verdict_in_words", 0), str | None) for metric in METRICS)
+        and all(isinstance(row.get(f"{metric}_verdict_in_words"), str | None) for metric in METRICS)
         for row in rows
     )
 

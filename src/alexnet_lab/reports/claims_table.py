@@ -7,7 +7,7 @@ import io
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -211,16 +211,16 @@ def count(record: Mapping[str, Any]) -> str:
     return f"{record['n']}" + (f" x {record['images']:,}" if record["images"] else "")
 
 
-def summary(judgements: Collection[Judgement]) -> str:
+def summary(verdicts: Sequence[ClaimVerdict]) -> str:
     """19 claims: 12 agree, 3 contradict, 4 cannot be told."""
-    counts = Counter(judgements)
+    counts = Counter(verdict.judgement for verdict in verdicts)
     words = {
         Judgement.AGREES: "agree",
         Judgement.CONTRADICTS: "contradict",
         Judgement.CANNOT_TELL: "cannot be told",
         Judgement.INCOMPLETE: "not complete",
     }
-    return f"{len(judgements)} claims: " + ", ".join(
+    return f"{len(verdicts)} claims: " + ", ".join(
         f"{counts[key]} {word}" for key, word in words.items() if counts[key]
     )
 
@@ -251,7 +251,7 @@ def markdown(verdicts: Sequence[ClaimVerdict], about: Mapping[str, list[str]]) -
     lines = [
         f"# The claims of the paper, at scale {scales}",
         "",
-        f"{summary([verdict.judgement for verdict in verdicts])}.",
+        f"{summary(verdicts)}.",
         "",
     ]
     lines += [*markdown_table(COLUMNS, rows, LEFT), "", *(f"{note}  " for note in NOTES), ""]
@@ -323,7 +323,7 @@ def print_claims(verdicts: Sequence[ClaimVerdict]) -> None:
         for row in cells(verdict):
             table.add_row(*map(Text, row[:-1]), Text(row[-1], STYLES[verdict.judgement]))
     console.print(table)
-    console.print(Text(summary([verdict.judgement for verdict in verdicts]), "bold"))
+    console.print(Text(summary(verdicts), "bold"))
 
 
 def print_verdict(verdict: ClaimVerdict) -> None:

@@ -158,10 +158,10 @@ def _environment(out: Path | None) -> Environment:
         return Markup('<a href="{}">{}</a>').format(quote(os.path.relpath(run.path, out)) + "/", run.name)
 
     def image(figure: Figure) -> Markup:
-        content = read_bytes(figure.path, 2**28)
-        if len(content) > LARGEST_FIGURE:
-            where = figure.path if out is None else os.path.relpath(figure.path, out)
-            return Markup("<p>Too large for this page: <code>{}</code></p>").format(where)
+        try:
+            content = read_bytes(figure.path, LARGEST_FIGURE)
+        except (OSError, UserError) as error:  # too large, or gone meanwhile
+            return Markup("<p>{}</p>").format(str(error))
         data = base64.b64encode(content).decode()
         return Markup('<img alt="{}" src="data:image/png;base64,{}">').format(figure.alternative, data)
 

@@ -11,6 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -32,7 +33,9 @@ from alexnet_lab.runs.paths import job_name, readable, reports_folder
 from alexnet_lab.sweeps.status import STATES
 
 UNDER_WAY, NOT_RUN, TABLE = "under way", "not run", "table"  # beside the judgements, where a claim may stand
-ORDER = ("agrees", "contradicts", "cannot be told", TABLE, UNDER_WAY, NOT_RUN)
+SO_FAR = str(Judgement.INCOMPLETE)
+ORDER = ("agrees", "contradicts", "cannot be told", TABLE, UNDER_WAY, SO_FAR, NOT_RUN)
+MOST_SERIES = 24  # curves of runs that belong to no claim
 LARGEST_FIGURE = 2**20  # bytes of an image that the page holds itself
 OTHERS = "runs"  # the section of runs that belong to no claim
 FIGURES = {
@@ -86,7 +89,8 @@ class Figure:
 class Section:
     """A claim, or a group of runs that belong to none. state: a judgement, or one of the words above.
 
-    tables: of errors, by metric in words. series: labels of variants with their runs' curves.
+    planned: how many runs it is to have. tables: of errors, by metric in words. series: labels of variants with their
+    runs' curves.
     """
 
     name: str
@@ -104,6 +108,7 @@ class Section:
     about: Sequence[str] = ()
     figures: Sequence[Figure] = ()
     runs: Sequence[RunView] = ()
+    planned: int = 0
     series: Sequence[tuple[str, Sequence[page_charts.Curve]]] = ()
 
     @property
@@ -118,9 +123,9 @@ class Section:
 
     @property
     def runs_in_words(self) -> str:
-        """8 of 15 runs, of a section that is under way."""
+        """8 of 15 runs, of a section that is not complete."""
         done = sum(run.state == "complete" for run in self.runs)
-        return f"{done} of {len(self.runs)} runs" if self.state == UNDER_WAY and self.runs else ""
+        return f"{done} of {self.planned} runs" if self.state in (UNDER_WAY, SO_FAR) else ""
 
     @property
     def is_run(self) -> bool:
@@ -130,8 +135,9 @@ class Section:
     def main(self) -> Line | None:
         """What stands for it at a glance: its first row that decides, or the first of its table."""
         deciding = [line for line in self.lines if line.decides]
+        known = [line for line in deciding if line.here]
         tabled = [line for lines in self.tables.values() for line in lines if line.picture]
-        return next(iter([*deciding, *tabled]), None)
+        return next(iter([*known, *tabled, *deciding]), None)
 
 
 @dataclass(frozen=True)
@@ -145,11 +151,6 @@ class Content:
     others: Section | None
     runs: Sequence[RunView]
     notes: Sequence[str]
-
-    @property
-    def summary(self) -> str:
-        judged = [Judgement(one.state) for one in self.sections if one.state in set(Judgement)]
-        return claims_table.summary(judged) if judged else f"{len(self.runs)} runs"
 
     @property
     def counts(self) -> dict[str, int]:
@@ -200,7 +201,7 @@ def collect_page(sweep: Path, reader: RunReader, *, strict: bool) -> Content:
     scale = next((record["scale"] for record in records.values()), _scale_of(sweep.name))
     used: set[str] = set()
     sections = []
-    experiments = {name: load_experiment(name) for name in experiment_names()}
+    experiments = _experiments()
     sharers = Counter(variant for experiment in experiments.values() for variant in experiment.variants)
     seeds = sorted({run.seed for run in runs.values() if run.seed is not None})
     for name in [*experiments, *(name for name in records if name not in experiments)]:
@@ -229,9 +230,28 @@ def collect_page(sweep: Path, reader: RunReader, *, strict: bool) -> Content:
     others = None
     if left:
         title = "Other runs of this sweep" if sections else f"Runs of {sweep.name}"
-        others = Section(OTHERS, title, UNDER_WAY, runs=left, series=_series_by_name(left))
+        rows: dict[str, dict[int, RunView]] = {}
+        for run in left:
+            rows.setdefault(run.row, {})[run.seed or 0] = run
+        series, series_notes = _series_by_name(left)
+        others = Section(
+            OTHERS,
+            title,
+            SO_FAR,
+            tables=_plain_tables({row: row for row in rows}, rows),
+            runs=left,
+            planned=len(left),
+            series=series,
+            table_notes=series_notes,
+        )
     sections.sort(key=lambda section: (not section.is_run, section.paper_section, section.name))
     return Content(sweep.name, sweep, scale, sections, others, list(runs.values()), notes)
+
+
+@lru_cache
+def _experiments() -> dict[str, Experiment]:
+    """Those of experiments/, read once: it takes half a second."""
+    return {name: load_experiment(name) for name in experiment_names()}
 
 
 def run_folders(sweep: Path) -> list[Path]:
@@ -275,7 +295,7 @@ def _section(
     elif tables and experiment is not None and not experiment.rows and all(run.state == "complete" for run in runs):
         state = TABLE
     else:
-        state = UNDER_WAY if runs else NOT_RUN
+        state = NOT_RUN if not runs else UNDER_WAY if any(run.state == "running" for run in runs) else SO_FAR
     series = [
         (labels[variant], [run.curve for _, run in sorted(by_seed.items(), key=lambda item: item[0]) if run.curve])
         for variant, by_seed in own.items()
@@ -302,6 +322,7 @@ def _section(
             if (reports / f"{figure}.png").is_file() and not (reports / f"{figure}.png").is_symlink()
         ],
         runs=runs,
+        planned=max(len(runs), len(own) * record["seeds"] if record is not None and not judged else 0),
         series=[(label, curves) for label, curves in series if curves],
     )
 
@@ -457,10 +478,18 @@ def _plain_tables(labels: Mapping[str, str], own: Mapping[str, Mapping[int, RunV
     return made
 
 
-def _series_by_name(runs: Iterable[RunView]) -> list[tuple[str, list[page_charts.Curve]]]:
-    """Runs whose names differ in the seed alone are one variant."""
+def _series_by_name(runs: Iterable[RunView]) -> tuple[list[tuple[str, list[page_charts.Curve]]], list[str]]:
+    """(curves by row, a line where not all are drawn). Runs whose names differ in the seed alone are one row."""
     made: dict[str, list[page_charts.Curve]] = {}
     for run in runs:
         if run.curve:
             made.setdefault(run.row, []).append(run.curve)
-    return list(made.items())
+    if len(made) <= MOST_SERIES:
+        return list(made.items()), []
+
+    def last_error(row: str) -> float:
+        return min(curve[max(curve)][0] for curve in made[row])
+
+    best = sorted(made, key=last_error)[:MOST_SERIES]
+    note = f"Learning curves: of {len(made)} rows the {MOST_SERIES} with the lowest last error."
+    return [(row, curves) for row, curves in made.items() if row in best], [note]

@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import secrets
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from alexnet_lab.runs.lock import holder
 from alexnet_lab.runs.paths import reports_folder
 
 HOST = "127.0.0.1"
-LOOK_SECONDS = 0.5  # between two looks at the folders
+LOOK_SECONDS = 0.8  # between two looks at the folders
 QUIET_SECONDS = 15.0  # after which a line is sent that means nothing, to notice who has gone
 REPORTS = ("claims.json", "*/table.json", "*/*.png")  # of a sweep's reports folder, what the page shows
 HEADERS = {
@@ -78,8 +80,9 @@ class Watch:
         while True:
             with self.changed:
                 self.changed.wait_for(lambda: self.watchers > 0)
-            self.look()
-            threading.Event().wait(LOOK_SECONDS)
+            with suppress(OSError):  # what was removed while it was read is seen at the next look
+                self.look()
+            time.sleep(LOOK_SECONDS)
 
     def news(self, before: Rendered | None, version: int) -> tuple[int, Rendered, dict[str, Any] | None]:
         """(version, page, what has changed since that version), or None for the last after a quiet while."""

@@ -116,8 +116,14 @@ class RunReader:
 
     def read(self, folder: Path) -> RunView:
         """What a folder holds, whatever it holds."""
-        name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in folder.name)
-        path = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(folder))
+        try:
+            return self._read(folder)
+        except OSError as error:  # such as a folder that may not be looked into
+            reason = f"cannot be read ({error.strerror})"
+            return RunView(_printable(folder.name), _printable(str(folder)), JobStatus("", "damaged", reason), None)
+
+    def _read(self, folder: Path) -> RunView:
+        name, path = _printable(folder.name), _printable(str(folder))
         if folder.is_symlink():
             return RunView(name, path, JobStatus(name, "damaged", "is a symbolic link, which is not followed"), None)
 
@@ -152,6 +158,10 @@ class RunReader:
         if isinstance(kept[1], UserError):
             raise kept[1]
         return kept[1]
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def signature(path: Path) -> object:

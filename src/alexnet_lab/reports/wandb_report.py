@@ -10,6 +10,7 @@ import wandb_workspaces.reports.v2 as wr
 
 from alexnet_lab.claims.experiment import Experiment
 from alexnet_lab.reports import wandb_workspace
+from alexnet_lab.reports.ablation_table import in_words
 from alexnet_lab.reports.markdown import markdown_table
 
 TITLES = {"top1": "top-1 error %", "top5": "top-5 error %"}
@@ -71,13 +72,13 @@ def comparison(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         cells = [row["label"], str(row["n"])]
         for metric in TITLES:
-            ours = _number(row[f"{metric}_difference"], row[f"{metric}_difference_half_width"], "+")
+            ours = _in_words(row[f"{metric}_difference"], row[f"{metric}_difference_half_width"], signed=True)
             if ours:
                 ours += f" ({row[f'{metric}_verdict_in_words']})"
             cells += [
-                _number(row[f"{metric}_error"], row[f"{metric}_half_width"]),
+                _in_words(row[f"{metric}_error"], row[f"{metric}_half_width"]),
                 ours or "base",
-                _number(row[f"{metric}_paper_difference"], None, "+"),
+                _in_words(row[f"{metric}_paper_difference"], None, signed=True),
             ]
         table.append(cells)
     return "\n".join(markdown_table(head, table, left=("variant",)))
@@ -102,7 +103,6 @@ def save_report(report: wr.Report) -> str:
     return str(report.url)
 
 
-def _number(value: float | None, half_width: float | None, sign: str = "") -> str:
-    if value is None:
-        return ""
-    return f"{value:{sign}.1f}" + ("" if half_width is None else f" ± {half_width:.1f}")
+def _in_words(value: float | None, half_width: float | None, signed: bool = False) -> str:
+    """As the table and the page say it."""
+    return "" if value is None else in_words(value, half_width, signed)
