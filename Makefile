@@ -119,7 +119,7 @@ dashboard-offline: $(READY) ## watch a sweep in W&B's terminal dashboard, withou
 bench-tracking: $(READY) ## what W&B costs a run: at its start, a step, at its end
 	$(RUN) benchmarks/tracking.py
 
-figures: $(READY) ## make the README's image of the data anew
+figures: $(READY) ## make the README's image of the data anew, and the page over each of docs/results/
 	$(RUN) docs/make_figures.py
 
 lock: $(READY) ## resolve pyproject.toml anew into requirements.lock (needs uv)

@@ -1,4 +1,8 @@
-"""The README's image of the embedded data: docs/fractals.png. Run by `make figures`."""
+"""What docs/ shows. Run by `make figures`.
+
+docs/fractals.png: the README's image of the embedded data. docs/results/NAME/index.html: the page over each folder of
+claims.json and tables that is kept there.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,22 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from alexnet_lab.core.paths import RUNS
 from alexnet_lab.fractals.collection import render_split
 from alexnet_lab.fractals.settings import FractalSettings
+from alexnet_lab.reports.page import write_page
 
 DOCS = Path(__file__).parent
 CLASSES, EXAMPLES, ZOOM, GAP = 10, 10, 1, 3
 
 
 def main() -> None:
+    draw_fractals()
+    for claims in sorted(DOCS.glob("results/*/claims.json")):
+        print(write_page(RUNS / claims.parent.name, claims.parent))
+
+
+def draw_fractals() -> None:
     """One row per class, the first training images of each, on a light ground."""
     settings = FractalSettings()
     images, labels = render_split(settings, "train", 0, settings.num_classes * EXAMPLES)

@@ -50,15 +50,16 @@ class Rendered:
     charts: Mapping[str, Mapping[str, Any]]
 
 
-def write_page(sweep: Path) -> Path:
-    """Write reports/index.html over a sweep: the same bytes for the same runs and reports. Returns the file.
+def write_page(sweep: Path, reports: Path | None = None) -> Path:
+    """Write index.html over a sweep beside its reports: the same bytes for the same runs and reports.
 
-    Raises UserError where nothing has been run, or a report is damaged.
+    reports: where they are; None: where src/reproduce.py writes them. Returns the file. Raises UserError where nothing
+    has been run, or a report is damaged.
     """
-    content = collect_page(sweep, RunReader(), strict=True)
+    folder = reports or reports_folder(sweep.name)
+    content = collect_page(sweep, RunReader(), strict=True, reports=folder)
     if not content.runs and not content.sections:
         raise UserError(f"{sweep}: nothing has been run there; name the folder of a sweep with sweep=NAME")
-    folder = reports_folder(sweep.name)
     make_folder(folder)
     write_text(folder / PAGE, whole_page(content, render(content, out=folder)))
     return folder / PAGE

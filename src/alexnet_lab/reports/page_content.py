@@ -180,8 +180,11 @@ class Content:
         return duration(work / len(running))
 
 
-def collect_page(sweep: Path, reader: RunReader, *, strict: bool) -> Content:
-    """Everything there is on a sweep. strict: whether damaged reports are a UserError, or a note on the page."""
+def collect_page(sweep: Path, reader: RunReader, *, strict: bool, reports: Path | None = None) -> Content:
+    """Everything there is on a sweep. strict: whether damaged reports are a UserError, or a note on the page.
+
+    reports: where its reports are; None: where src/reproduce.py writes them.
+    """
     notes: list[str] = []
 
     def careful(read: Any, path: Path, otherwise: Any) -> Any:
@@ -193,7 +196,7 @@ def collect_page(sweep: Path, reader: RunReader, *, strict: bool) -> Content:
             notes.append(str(error))
             return otherwise
 
-    reports = reports_folder(sweep.name)
+    reports = reports or reports_folder(sweep.name)
     runs = {folder.name: reader.read(folder) for folder in run_folders(sweep)}
     records = {
         record["claim"]: record for record in careful(claims_table.read_claims, reports / "claims.json", list[Any]())

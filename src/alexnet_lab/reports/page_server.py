@@ -23,6 +23,7 @@ from alexnet_lab.reports.page_content import Content, collect_page, run_folders
 from alexnet_lab.reports.run_view import RunReader, signature, state_of
 from alexnet_lab.runs.lock import holder
 from alexnet_lab.runs.paths import reports_folder
+from alexnet_lab.runs.result import RESULT_FILE
 
 HOST = "127.0.0.1"
 LOOK_SECONDS = 0.8  # between two looks at the folders
@@ -96,8 +97,13 @@ class Watch:
         folders = run_folders(self.sweep)
         reports = reports_folder(self.sweep.name)
         files = sorted(file for pattern in REPORTS for file in reports.glob(pattern))
-        runs = [(folder.name, state_of(folder), holder(folder) is None) for folder in folders]
+        runs = [(folder.name, state_of(folder), _is_held(folder)) for folder in folders]
         return runs, [(file, signature(file)) for file in files]
+
+
+def _is_held(folder: Path) -> bool:
+    """Whether somebody runs it. One that is complete is not asked: asking holds the lock for an instant."""
+    return signature(folder / RESULT_FILE) is None and holder(folder) is not None
 
 
 def changes(before: Rendered | None, now: Rendered) -> dict[str, Any]:

@@ -95,9 +95,8 @@ class RunView:
 
     @property
     def commit(self) -> str:
-        return (
-            "" if self.result is None else plain(WHAT_MAY_DIFFER["commit"]({"commit": str(self.result.get("commit"))}))
-        )
+        commit = None if self.result is None else self.result.get("commit")  # which old versions did not keep
+        return "" if commit is None else plain(WHAT_MAY_DIFFER["commit"]({"commit": str(commit)}))
 
     @property
     def command(self) -> str:
