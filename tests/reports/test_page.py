@@ -55,6 +55,7 @@ def test_its_figures_are_those_of_the_results(folder: Path) -> None:
     for row in table["rows"]:
         assert f">{row['top1_error']:.1f}" in tables
     charts = json.loads(re.search(r'id="charts">(.*?)</script>', page)[1])
+    assert charts["claim-relu-training"]["layer"][0]["data"]["values"] == [{"level": 25}]
     drawn = charts["claim-lrn-validation"]["data"]["values"]
     for place, variant in enumerate(("base", "no-lrn")):
         last = [one for one in drawn if one["v"] == place][-1]

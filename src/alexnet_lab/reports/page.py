@@ -82,7 +82,8 @@ def render(content: Content, out: Path | None) -> Rendered:
     add("progress", "progress", content, live)
     add("overview", "overview", content)
     for section in (*(one for one in content.sections if one.is_run), *filter(None, [content.others])):
-        own = page_charts.learning_curves([label for label, _ in section.series], [runs for _, runs in section.series])
+        labels, curves = [label for label, _ in section.series], [runs for _, runs in section.series]
+        own = page_charts.learning_curves(labels, curves, section.levels)
         named = {panel: f"{section.anchor}-{panel}" for panel in own}
         charts |= {named[panel]: spec for panel, spec in own.items()}
         drawn = {panel: "" if live else page_charts.svg(spec, named[panel]) for panel, spec in own.items()}

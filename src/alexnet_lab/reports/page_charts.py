@@ -102,10 +102,13 @@ def reach_of(values: Sequence[float | None], zero: float, ratio: bool) -> tuple[
     return min(known) - room, max(known) + room
 
 
-def learning_curves(labels: Sequence[str], runs: Sequence[Sequence[Curve]]) -> dict[str, dict[str, Any]]:
+def learning_curves(
+    labels: Sequence[str], runs: Sequence[Sequence[Curve]], levels: Mapping[str, float]
+) -> dict[str, dict[str, Any]]:
     """By panel, the mean of each variant's runs with a band from the lowest to the highest of them.
 
-    runs: by variant, the curves of its seeds. A click on a name of the page's legend sets the signal `shown`.
+    runs: by variant, the curves of its seeds. levels: by panel, the error to which a claim counts epochs. A click on a
+    name of the page's legend sets the signal `shown`.
     """
     values: dict[str, list[dict[str, Any]]] = {panel: [] for panel in PANELS}
     for place, own in enumerate(runs):
@@ -128,10 +131,14 @@ def learning_curves(labels: Sequence[str], runs: Sequence[Sequence[Curve]]) -> d
                         "runs": len(errors),
                     }
                 )
-    return {panel: _panel(values[panel], len(labels), title) for panel, title in PANELS.items() if values[panel]}
+    return {
+        panel: _panel(values[panel], len(labels), title, levels.get(panel))
+        for panel, title in PANELS.items()
+        if values[panel]
+    }
 
 
-def _panel(values: list[dict[str, Any]], variants: int, title: str) -> dict[str, Any]:
+def _panel(values: list[dict[str, Any]], variants: int, title: str, level: float | None) -> dict[str, Any]:
     order = list(range(variants))
     colour = {
         "field": "v",
@@ -163,6 +170,11 @@ def _panel(values: list[dict[str, Any]], variants: int, title: str) -> dict[str,
     tooltip = ", ".join([f"variant: {point}.variant", f"epoch: {point}.epoch", *percent, f"runs: {point}.runs"])
     hover = {"name": "hover", "select": {"type": "point", "on": "pointerover", "nearest": True, "clear": "pointerout"}}
     seen = {"condition": {"param": "hover", "empty": False, "value": 1}, "value": 0}
+    counted_to = {
+        "data": {"values": [{"level": level}]},
+        "mark": {"type": "rule", "color": "var(--paper)", "strokeDash": [5, 4], "tooltip": None},
+        "encoding": {"y": {"field": "level", **y}},
+    }
     return {
         "$schema": SCHEMA,
         "width": 420,
@@ -173,6 +185,7 @@ def _panel(values: list[dict[str, Any]], variants: int, title: str) -> dict[str,
         "data": {"name": "curves", "values": values},
         "transform": [{"filter": "indexof(shown, datum.v) >= 0"}],
         "layer": [
+            *([] if level is None else [counted_to]),
             {
                 "mark": {"type": "area", "opacity": 0.16, "tooltip": None},
                 "encoding": {"x": x, "y": {"field": "low", **y}, "y2": {"field": "high"}, "color": colour},

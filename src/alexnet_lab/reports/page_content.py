@@ -90,7 +90,7 @@ class Section:
     """A claim, or a group of runs that belong to none. state: a judgement, or one of the words above.
 
     planned: how many runs it is to have. tables: of errors, by metric in words. series: labels of variants with their
-    runs' curves.
+    runs' curves. levels: as in page_charts.learning_curves.
     """
 
     name: str
@@ -110,6 +110,7 @@ class Section:
     runs: Sequence[RunView] = ()
     planned: int = 0
     series: Sequence[tuple[str, Sequence[page_charts.Curve]]] = ()
+    levels: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def anchor(self) -> str:
@@ -327,6 +328,12 @@ def _section(
         runs=runs,
         planned=max(len(runs), len(own) * record["seeds"] if record is not None and not judged else 0),
         series=[(label, curves) for label, curves in series if curves],
+        levels={
+            panel: row.level
+            for panel in page_charts.PANELS
+            for row in (experiment.rows.values() if experiment else ())
+            if row.measure == f"epochs_to_{panel}_error" and row.level is not None
+        },
     )
 
 
