@@ -17,6 +17,8 @@ from alexnet_lab.reports import claims_table
 from alexnet_lab.reports.page import PAGE, json_in_html, write_page
 from alexnet_lab.reports.page_content import collect_page
 from alexnet_lab.reports.run_view import RunReader
+from alexnet_lab.runs.lock import take
+from alexnet_lab.runs.progress import show_progress
 from claims.made_runs import make_run
 from reports.made_page import CLAIMS, make_claims, watching, working_in
 
@@ -104,6 +106,24 @@ def test_runs_of_no_claim_are_rows_by_their_names(tmp_path: Path) -> None:
         ("model.lrn-true", "20.0", "1 of 2"),
     ]
     assert [label for label, _ in content.others.series] == ["model.lrn-false", "model.lrn-true"]
+
+
+def test_the_time_left_is_that_of_what_runs_and_what_waits(tmp_path: Path) -> None:
+    sweep = tmp_path / "runs" / "swept"
+    for seed in range(2):
+        make_run(sweep, "base", seed)  # half an hour each
+    for name in ("base_seed-2", "base_seed-3"):
+        (sweep / name).mkdir()
+    show_progress(sweep / "base_seed-2", {"state": "training", "epoch": 1, "epochs": 4, "seconds_left": 600})
+    lock = take(sweep / "base_seed-2")
+    assert lock is not None
+    with working_in(tmp_path):
+        content = collect_page(Path("runs/swept"), RunReader(), strict=True)
+        lock.release()
+        later = collect_page(Path("runs/swept"), RunReader(), strict=True)
+    assert content.run_states == {"complete": 2, "running": 1, "not started": 1}
+    assert content.time_left == "40 min 00 s"
+    assert later.time_left == ""
 
 
 def test_it_asks_for_nothing(folder: Path) -> None:

@@ -172,12 +172,13 @@ class Content:
     def time_left(self) -> str:
         """Until the last run ends, as long as as many run at a time as do now; empty where nobody can know."""
         running = [run for run in self.runs if run.state == "running"]
-        left = [run.status.progress.get("seconds_left") for run in running]
         took = [run.seconds for run in self.runs if run.seconds is not None]
-        waiting = sum(run.state == "not started" for run in self.runs)
-        if not running or None in left or (waiting and not took):
+        usual = median(took) if took else None
+        left = [run.status.progress.get("seconds_left", usual) for run in running]  # one that starts says nothing yet
+        left += [usual for run in self.runs if run.state == "not started"]
+        if not running or None in left:
             return ""
-        work = math.fsum(one for one in left if one is not None) + (waiting * median(took) if waiting else 0.0)
+        work = math.fsum(one for one in left if one is not None)
         return duration(work / len(running))
 
 
