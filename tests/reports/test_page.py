@@ -86,6 +86,20 @@ def test_reports_alone_are_enough(folder: Path, tmp_path: Path) -> None:
     assert '<figure class="chart"' not in page
 
 
+def test_a_claim_by_the_name_of_another_folder_shows_nothing_of_that(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "reports", tmp_path / "reports")
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    shutil.copy(folder / "reports" / "kernels" / "kernels.png", secret)
+    claims = tmp_path / "reports" / "claims.json"
+    claims.write_text(claims.read_text().replace('"claim": "lrn"', '"claim": "../secret"'))
+    with working_in(tmp_path):
+        content = collect_page(Path("runs/mini"), RunReader(), strict=True)
+    [section] = [one for one in content.sections if one.name == "../secret"]
+    assert section.figures == []
+    assert "/" not in section.anchor
+
+
 def test_runs_of_no_claim_are_rows_by_their_names(tmp_path: Path) -> None:
     """Those whose names differ in the seed alone are one; what is damaged is said and left out of figures."""
     for variant, error in (("model.lrn-true", 0.2), ("model.lrn-false", 0.3)):
@@ -137,6 +151,7 @@ DAMAGES: dict[str, tuple[str, str]] = {
     "claims.json: is damaged": ("claims.json", "{"),
     "it is of another version": ("claims.json", '{"schema_version": 9}'),
     "claim is 3": ("claims.json", '{"schema_version": 1, "claims": [{"claim": 3}]}'),
+    "seeds is a number that nothing measures": ("claims.json", ""),
     "was made by another version": ("lrn/table.json", "[]"),
     "table.json: is damaged": ("lrn/table.json", '{"schema_version": 2, "rows": [{"label": 1}]}'),
 }
@@ -146,6 +161,8 @@ DAMAGES: dict[str, tuple[str, str]] = {
 def test_a_damaged_report_is_refused(said: str, folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "reports", tmp_path / "reports", ignore=shutil.ignore_patterns(PAGE))
     name, content = DAMAGES[said]
+    if not content:
+        content = re.sub(r'"seeds": \d+', f'"seeds": {"9" * 400}', (tmp_path / "reports" / name).read_text())
     (tmp_path / "reports" / name).write_text(content)
     with working_in(tmp_path), pytest.raises(UserError, match=re.escape(said)):
         write_page(Path("runs/mini"))

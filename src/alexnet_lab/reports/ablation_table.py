@@ -319,7 +319,7 @@ def _is_whole(table: Mapping[str, Any]) -> bool:
         and isinstance(row.get("label"), str)
         and isinstance(row.get("variant"), str)
         and type(row.get("n")) is int
-        and all(type(row.get(key)) in (int, float, type(None)) for key in numbers)
+        and all(type(row.get(key)) in (int, float, type(None)) and abs(row.get(key) or 0) < 1e15 for key in numbers)
         and all(isinstance(row.get(f"{metric}_error"), int | float) for metric in METRICS)
         and all(isinstance(row.get(f"{metric}_verdict_in_words"), str | None) for metric in METRICS)
         for row in rows

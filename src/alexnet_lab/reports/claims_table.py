@@ -28,6 +28,7 @@ from alexnet_lab.reports.markdown import markdown_table
 
 SCHEMA_VERSION = 1
 TEXT, NUMBER = str, (int, float, type(None))
+LARGEST_NUMBER = 1e15  # that is shown
 CLAIM_KINDS: dict[str, Any] = {
     **dict.fromkeys(("claim", "title", "statement", "section", "scale", "verdict", "reason", "rule"), TEXT),
     **dict.fromkeys(("rule_digest", "rule_registered", "command"), TEXT),
@@ -111,6 +112,8 @@ def _check(record: Any, kinds: Mapping[str, Any]) -> None:
         value = record.get(key)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise ValueError(f"{key} is {value!r:.40}")
+        if isinstance(value, (int, float)) and abs(value) > LARGEST_NUMBER:
+            raise ValueError(f"{key} is a number that nothing measures")
 
 
 def claim_record(verdict: ClaimVerdict, runs: Path, about: Sequence[str]) -> dict[str, Any]:

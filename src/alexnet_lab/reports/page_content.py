@@ -224,8 +224,10 @@ def collect_page(sweep: Path, reader: RunReader, *, strict: bool, reports: Path 
         trained = experiment.trained if experiment is not None else variants
         # One whose only variant others have too may not be meant by its runs.
         has_run = all(own[variant] for variant in trained) and (len(trained) > 1 or sharers[next(iter(trained))] < 2)
-        kept = careful(ablation_table.read_table, reports / name / "table.json", None)
-        section = _section(name, experiment, record, own if judged or has_run else {}, kept, reports / name, notes)
+        # The name of a claim that is not in experiments/ is what its record says, and may lead nowhere else.
+        folder = reports / readable(name)
+        kept = careful(ablation_table.read_table, folder / "table.json", None)
+        section = _section(name, experiment, record, own if judged or has_run else {}, kept, folder, notes)
         if section.is_run:
             used |= {run.name for by_seed in own.values() for run in by_seed.values()}
         sections.append(section)
@@ -393,11 +395,13 @@ def _no_effect(row: Mapping[str, Any]) -> float:
 def _claimed(row: Mapping[str, Any]) -> tuple[float | None, float | None]:
     """From where to where the claim holds."""
     bound = _bound(row)
+    if row["how"] == "ratio" and bound <= 0:  # which a damaged record alone has
+        return None, None
     if row["expected"].startswith("above"):
         return bound, None
     if row["expected"].startswith("below"):
         return None, bound
-    return (1 / bound, bound) if row["how"] == "ratio" and bound else (-bound, bound)
+    return (1 / bound, bound) if row["how"] == "ratio" else (-bound, bound)
 
 
 def _tables(
