@@ -152,14 +152,13 @@ def _panel(values: list[dict[str, Any]], variants: int, title: str, level: float
         "legend": None,
         "scale": {"domain": order, "range": [DASHES[place // COLOURS % len(DASHES)] for place in order]},
     }
-    x: dict[str, Any] = {
+    x = {
         "field": "epoch",
         "type": "quantitative",
         "title": "epoch",
-        "axis": {"format": "~d", "tickMinStep": 1},
+        "axis": {"format": "d", "labelExpr": "datum.value % 1 ? '' : datum.label", "ticks": False, "grid": False},
+        "scale": {"zero": False, "nice": False},
     }
-    x["axis"]["grid"] = False
-    x["scale"] = {"zero": False, "nice": False}
     y = {"type": "quantitative", "title": None, "scale": {"zero": True}}
     mean = {"x": x, "y": {"field": "mean", **y}, "color": colour, "strokeDash": dash}
     few = len({value["epoch"] for value in values}) < 4  # whose line would hardly be seen

@@ -207,52 +207,60 @@ def collect_page(sweep: Path, reader: RunReader, *, strict: bool, reports: Path 
     used: set[str] = set()
     sections = []
     experiments = _experiments()
-    sharers = Counter(variant for experiment in experiments.values() for variant in experiment.variants)
-    seeds = sorted({run.seed for run in runs.values() if run.seed is not None})
     for name in [*experiments, *(name for name in records if name not in experiments)]:
         experiment, record = experiments.get(name), records.get(name)
         if record is None and experiment is not None and experiment.scales and scale not in experiment.scales:
             continue
-        judged = record is not None and record["verdict"] != Judgement.INCOMPLETE
-        variants = _variants(experiment, record)
-        own: dict[str, dict[int, RunView]] = {}
-        for variant in variants:
-            names = {seed: job_name(variant, [f"seed={seed}"]) for seed in seeds}
-            own[variant] = {seed: runs[job] for seed, job in names.items() if job in runs}
-            if judged and record is not None:  # of exactly these seeds
-                own[variant] = {seed: run for seed, run in own[variant].items() if seed < record["seeds"]}
-        trained = experiment.trained if experiment is not None else variants
-        # One whose only variant others have too may not be meant by its runs.
-        has_run = all(own[variant] for variant in trained) and (len(trained) > 1 or sharers[next(iter(trained))] < 2)
         # The name of a claim that is not in experiments/ is what its record says, and may lead nowhere else.
         folder = reports / readable(name)
         kept = careful(ablation_table.read_table, folder / "table.json", None)
-        section = _section(name, experiment, record, own if judged or has_run else {}, kept, folder, notes)
-        if section.is_run:
-            used |= {run.name for by_seed in own.values() for run in by_seed.values()}
-        sections.append(section)
+        own = _own_runs(experiment, record, runs)
+        sections.append(_section(name, experiment, record, own, kept, folder, notes))
+        used |= {run.name for by_seed in own.values() for run in by_seed.values()}
     if not any(section.is_run for section in sections):
         sections = []  # a sweep of something else
-    left = [run for run in runs.values() if run.name not in used]
-    others = None
-    if left:
-        title = "Other runs of this sweep" if sections else f"Runs of {sweep.name}"
-        rows: dict[str, dict[int, RunView]] = {}
-        for run in left:
-            rows.setdefault(run.row, {})[run.seed or 0] = run
-        series, series_notes = _series_by_name(left)
-        others = Section(
-            OTHERS,
-            title,
-            SO_FAR,
-            tables=_plain_tables({row: row for row in rows}, rows),
-            runs=left,
-            planned=len(left),
-            series=series,
-            table_notes=series_notes,
-        )
     sections.sort(key=lambda section: (not section.is_run, section.paper_section, section.name))
+    left = [run for run in runs.values() if run.name not in used]
+    title = "Other runs of this sweep" if sections else f"Runs of {sweep.name}"
+    others = _section_of_others(title, left) if left else None
     return Content(sweep.name, sweep, scale, sections, others, list(runs.values()), notes)
+
+
+def _own_runs(
+    experiment: Experiment | None, record: Mapping[str, Any] | None, runs: Mapping[str, RunView]
+) -> dict[str, dict[int, RunView]]:
+    """The runs of a claim by variant and seed; none where there is nothing to say that it was run."""
+    judged = record is not None and record["verdict"] != Judgement.INCOMPLETE
+    most = record["seeds"] if judged and record is not None else math.inf  # of exactly these seeds
+    seeds = sorted({run.seed for run in runs.values() if run.seed is not None and run.seed < most})
+    own: dict[str, dict[int, RunView]] = {}
+    for variant in _variants(experiment, record):
+        names = {seed: job_name(variant, [f"seed={seed}"]) for seed in seeds}
+        own[variant] = {seed: runs[job] for seed, job in names.items() if job in runs}
+    if judged:
+        return own
+    trained = list(own if experiment is None else experiment.trained)
+    # Runs of a single variant that other claims have too may not be meant for this one.
+    sharers = sum(trained[0] in other.variants for other in _experiments().values()) if len(trained) == 1 else 0
+    return own if trained and sharers < 2 and all(own[variant] for variant in trained) else {}
+
+
+def _section_of_others(title: str, runs: Sequence[RunView]) -> Section:
+    """Runs that belong to no claim."""
+    rows: dict[str, dict[int, RunView]] = {}
+    for run in runs:
+        rows.setdefault(run.row, {})[run.seed or 0] = run
+    series, notes = _series_by_name(runs)
+    return Section(
+        OTHERS,
+        title,
+        SO_FAR,
+        tables=_plain_tables({row: row for row in rows}, rows),
+        table_notes=notes,
+        runs=runs,
+        planned=len(runs),
+        series=series,
+    )
 
 
 @lru_cache
