@@ -111,8 +111,8 @@ def chromium() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        # No sandbox of its own: tests run as root in containers, and the pages are the project's.
-        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        # Tests run as root in containers, which have little shared memory, and the pages are the project's own.
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
         yield browser
         browser.close()
 

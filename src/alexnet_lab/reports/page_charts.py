@@ -1,7 +1,7 @@
 """The page's charts as Vega-Lite: a picture of each interval, and learning curves with bands over the seeds.
 
 Vega-Lite because one description is a static SVG, for print and without JavaScript, and an interactive chart; it needs
-no network, brings 0.9 MB (Plotly 4.7, Bokeh 1.1 and a browser for its SVG) and is well kept. vl-convert holds both.
+no network, brings 0.9 MB (Plotly 4.8, Bokeh 1.3 and a browser for its SVG) and is well kept. vl-convert holds both.
 Colours are variables of the page's style, so that the same chart serves light and dark.
 """
 
