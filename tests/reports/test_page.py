@@ -176,6 +176,7 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_written(program, tmp
         (["report.py"], "runs/mini: no such sweep; runs/ holds nothing"),
         (["report.py", "swep=x"], "swep: no such key; did you mean sweep?"),
         (["report.py", "sweep=../etc"], "sweep=../etc: must be the name of a folder in runs/"),
+        (["watch.py", f"sweep={'a' * 300}"], "a: must be the name of a folder in runs/"),
         (["watch.py", "port=99999"], "port=99999: must be a whole number from 0 to 65535"),
     ):
         answer = program(*arguments)

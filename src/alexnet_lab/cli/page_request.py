@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from alexnet_lab.core.paths import RUNS
 from alexnet_lab.runs.paths import DEFAULT_SWEEP, reports_folder
 
 PORT = 8012
+LONGEST_NAME = 255  # bytes, of a file system
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,6 @@ def _sweep(text: str) -> Path:
     """runs/NAME, of NAME or of runs/NAME."""
     given = path(text)
     folder = given if given.parent == RUNS else RUNS / given
-    if folder.parent != RUNS or folder.name in (".", ".."):
-        raise UserError(f"sweep={text}: must be the name of a folder in {RUNS}/")
+    if folder.parent != RUNS or folder.name in (".", "..") or len(os.fsencode(folder.name)) > LONGEST_NAME:
+        raise UserError(f"sweep={text:.80}: must be the name of a folder in {RUNS}/")
     return folder
