@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+
+from pages import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -53,3 +56,13 @@ def test_a_variant_begins_with_the_runs_of_another(program, small: tuple[str, ..
     assert results["cnn-star"]["began_with"]["from"] == "runs/mini/pretrained_seed-0"
     assert results["cnn-star"]["began_with"]["new"] == ["fc8.bias", "fc8.weight"]
     assert [results[name]["images"]["classes"] for name in ("pretrained", "cnn-star")] == [40, 7]
+
+
+def test_a_claim_in_a_file_of_ones_own_has_its_verdict(program, small: tuple[str, ...], tmp_path: Path) -> None:
+    """The one of docs/claims.md."""
+    [text] = re.findall(r"```yaml\n(title: .*?)```", (ROOT / "docs" / "claims.md").read_text(), re.DOTALL)
+    (tmp_path / "flips.yaml").write_text(text)
+    made = program("reproduce.py", "experiment=flips.yaml", "seeds=2", *small)
+    assert made.returncode == 0, made.stderr
+    told = json.loads((tmp_path / "reports" / "flips" / "claims.json").read_text())["claims"]
+    assert [(one["claim"], one["rows"][0]["n"]) for one in told] == [("flips.yaml", 2)]

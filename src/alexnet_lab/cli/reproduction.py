@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from alexnet_lab.claims.experiment import file_of
 from alexnet_lab.claims.measures import MEASURES, together_name
 from alexnet_lab.claims.registration import register
 from alexnet_lab.claims.statistics import Judgement, seeds_for
@@ -18,6 +19,7 @@ from alexnet_lab.cli.reproduction_request import Request, minutes_of, read_reque
 from alexnet_lab.core import signals
 from alexnet_lab.core.errors import PREEMPTED_EXIT_CODE, STOPPED_EXIT_CODE, UserError
 from alexnet_lab.core.files import check_folder_writable
+from alexnet_lab.core.paths import EXPERIMENTS
 from alexnet_lab.core.progress import duration
 from alexnet_lab.reports.ablation_table import AblationTable, make_table, print_table, write_table
 from alexnet_lab.reports.claims_table import print_claims, print_verdict, write_claims
@@ -217,7 +219,9 @@ def _sweep(overrides: list[str]) -> None:
 
 
 def _others(request: Request) -> list[Request]:
-    """Every claim of the same sweep, this one as it is."""
+    """Every claim of the same sweep, this one as it is; a file of one's own has its sweep to itself."""
+    if file_of(request.experiment_name).parent != EXPERIMENTS:
+        return [request]
     arguments = ["experiment=all", f"scale={request.scale}", f"sweep={request.sweep}"]
     if request.data != request.experiment.data_at(request.scale):
         arguments.append(f"data={request.data}")
