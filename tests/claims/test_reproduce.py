@@ -38,6 +38,9 @@ def test_a_claim_is_run_measured_judged_and_the_same_again(program, small: tuple
     shared = program("reproduce.py", "experiment=neighbours", "seeds=2", *small)
     assert shared.returncode == 0, shared.stderr
     assert "2 of 2 jobs are complete already" in shared.stderr
+    after = {one["claim"]: one for one in json.loads((tmp_path / "reports" / "claims.json").read_text())["claims"]}
+    assert after["kernels"] == claims["kernels"]  # judged by two seeds still
+    assert after["neighbours"]["verdict"] != "so far"
     assert len(list((tmp_path / "runs" / "mini").glob("*_seed-*"))) == 2
     other = program("reproduce.py", "experiment=neighbours", "seeds=2", *small, "model.dropout=0.1")
     assert other.returncode == 2

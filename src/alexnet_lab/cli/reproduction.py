@@ -22,7 +22,7 @@ from alexnet_lab.core.files import check_folder_writable
 from alexnet_lab.core.paths import EXPERIMENTS
 from alexnet_lab.core.progress import duration
 from alexnet_lab.reports.ablation_table import AblationTable, make_table, print_table, write_table
-from alexnet_lab.reports.claims_table import print_claims, print_verdict, write_claims
+from alexnet_lab.reports.claims_table import print_claims, print_verdict, read_claims, write_claims
 from alexnet_lab.reports.collect import collect
 from alexnet_lab.reports.forest_plot import write_forest_plot
 from alexnet_lab.reports.heading import Results, about, cost
@@ -219,15 +219,25 @@ def _sweep(overrides: list[str]) -> None:
 
 
 def _others(request: Request) -> list[Request]:
-    """Every claim of the same sweep, this one as it is; a file of one's own has its sweep to itself."""
+    """Every claim of the same sweep, this one as it is, others with the seeds that they were judged by.
+
+    A file of one's own has its sweep to itself.
+    """
     if file_of(request.experiment_name).parent != EXPERIMENTS:
         return [request]
     arguments = ["experiment=all", f"scale={request.scale}", f"sweep={request.sweep}"]
     if request.data != request.experiment.data_at(request.scale):
         arguments.append(f"data={request.data}")
-    return [
-        request if other.experiment_name == request.experiment_name else other for other in read_requests(arguments)
+    try:
+        kept = read_claims(reports_folder(request.sweep) / "claims.json")
+    except UserError:  # what is damaged there is about to be written anew
+        kept = []
+    judged = {claim["claim"]: claim["seeds"] for claim in kept if claim["verdict"] != Judgement.INCOMPLETE.value}
+    others = [
+        replace(other, seeds=max(1, judged.get(other.experiment_name, other.seeds)))
+        for other in read_requests(arguments)
     ]
+    return [request if other.experiment_name == request.experiment_name else other for other in others]
 
 
 def _write_all(requests: Sequence[Request]) -> tuple[Path, dict[str, ClaimVerdict]]:
