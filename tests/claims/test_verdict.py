@@ -41,6 +41,17 @@ def test_a_claim_agrees_where_its_rule_says_so(tmp_path: Path) -> None:
     assert verdict("lrn", tmp_path, "paper").reason == ""
 
 
+def test_other_images_are_named_and_grey_ones_tell_nothing_of_colour(tmp_path: Path) -> None:
+    make_runs(tmp_path, WORSE)
+    found = verdict_on("lrn", load_experiment("lrn"), "mini", tmp_path, SEEDS, "fashion_mnist")
+    assert (found.judgement, found.reason) == (Judgement.AGREES, "the network of scale mini, on fashion_mnist")
+    for seed in SEEDS:
+        write_numbers(tmp_path / f"base_seed-{seed}", "kernels", {"gap_above_random": 5.0 + seed})
+    assert verdict("kernels", tmp_path).judgement is Judgement.AGREES
+    found = verdict_on("kernels", load_experiment("kernels"), "mini", tmp_path, SEEDS, "fashion_mnist")
+    assert (found.judgement, found.reason) == (Judgement.CANNOT_TELL, "fashion_mnist has no colour")
+
+
 def test_a_claim_is_contradicted_by_the_opposite_and_open_where_runs_differ_too_much(tmp_path: Path) -> None:
     make_runs(tmp_path / "a", {"base": WORSE["no-lrn"], "no-lrn": WORSE["base"]})
     assert verdict("lrn", tmp_path / "a").judgement is Judgement.CONTRADICTS

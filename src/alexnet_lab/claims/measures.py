@@ -79,6 +79,7 @@ class Measure:
     """A number of a run. unit: of the number. value: from evidence and level to the number, inf where a run never got
     there. needs: what has to be measured after training. per_image: the same of each image, whose mean is the number.
     together: it is of several runs that answer together, and `needs` what each of them says alone.
+    of_colour: images without colour tell nothing of it.
     """
 
     unit: str
@@ -88,6 +89,7 @@ class Measure:
     per_image: Callable[[Evidence], NDArray[np.float64]] | None = None
     has_level: bool = False
     together: bool = False
+    of_colour: bool = False
 
 
 def epochs_until(epochs: Sequence[float], errors: Sequence[float], level: float) -> float:
@@ -227,6 +229,7 @@ MEASURES: dict[str, Measure] = {
         unit="points",
         meaning="difference of the towers' colour share in conv1, minus that of the same kernels in random halves",
         needs=(KERNELS,),
+        of_colour=True,
         value=_number(KERNELS, "gap_above_random"),
     ),
     "neighbours_gain": Measure(

@@ -24,6 +24,7 @@ from alexnet_lab.claims.statistics import (
     mean_over_seeds_and_images,
     seeds_for,
 )
+from alexnet_lab.config.image_sources import GREY
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.runs.paths import job_name
 
@@ -62,8 +63,13 @@ class ClaimVerdict:
     digest: str
 
 
-def verdict_on(name: str, experiment: Experiment, scale: str, folder: Path, seeds: Sequence[int]) -> ClaimVerdict:
-    """The verdict from the run folders in `folder`. Raises UserError where one is damaged."""
+def verdict_on(
+    name: str, experiment: Experiment, scale: str, folder: Path, seeds: Sequence[int], data: str | None = None
+) -> ClaimVerdict:
+    """The verdict from the run folders in `folder`. Raises UserError where one is damaged.
+
+    data: the data group of the runs; None for the scale's own.
+    """
     means = {key: _row_mean(row, folder, seeds) for key, row in experiment.rows.items()}
     deciding = {key: row for key, row in experiment.rows.items() if row.decides}
     judged = judge({key: (means[key][0], expectation(row)) for key, row in deciding.items()}, len(deciding))
@@ -73,8 +79,14 @@ def verdict_on(name: str, experiment: Experiment, scale: str, folder: Path, seed
     found = _together([judged[key].judgement for key in deciding], experiment.agrees)
     own = experiment.scales.get(scale)
     reason = ""
+    elsewhere = data not in (None, experiment.data_at(scale))
+    of_colour = any(MEASURES[row.measure].of_colour for row in deciding.values())
     if own is not None and own.cannot_tell and found is not Judgement.INCOMPLETE:
         found, reason = Judgement.CANNOT_TELL, own.cannot_tell
+    elif of_colour and data in GREY and found is not Judgement.INCOMPLETE:
+        found, reason = Judgement.CANNOT_TELL, f"{data} has no colour"
+    elif elsewhere and found in (Judgement.AGREES, Judgement.CONTRADICTS):
+        reason = f"the network of scale {scale}, on {data}"
     elif found is Judgement.CANNOT_TELL:
         reason = _what_would_tell(rows, len(deciding))
     elif found is not Judgement.INCOMPLETE and own is not None:

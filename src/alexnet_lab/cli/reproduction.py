@@ -141,7 +141,9 @@ def run_what_is_missing(request: Request) -> Request:
 
 def verdict_of(request: Request) -> ClaimVerdict:
     """The verdict on a claim from what is there of its runs."""
-    return verdict_on(request.experiment_name, request.experiment, request.scale, request.folder, request.seed_list)
+    return verdict_on(
+        request.experiment_name, request.experiment, request.scale, request.folder, request.seed_list, request.data
+    )
 
 
 def measure(request: Request) -> None:

@@ -209,6 +209,8 @@ class OwnDataConfig(OwnPart, DataConfig):
             raise UserError(f"data.splits={self.splits}: needs two words, for training and for validation")
 
 
+GREY = ("digits", "fashion_mnist")  # whose images have the same three values in every pixel
+
 SOURCES: dict[str, type[DataConfig]] = {
     "fractals": FractalsConfig,
     "digits": DigitsConfig,
