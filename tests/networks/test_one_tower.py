@@ -90,12 +90,12 @@ def test_every_variant_trains_as_in_one_process(tmp_path: Path) -> None:
         for variant, options in VARIANTS.items():
             network, exchange = network_of(**options), Exchange(rank)
             keep_own_tower(network, exchange)
-            found[variant] = trained(network, 4, exchange=exchange)
+            found[variant] = trained(network, 3, exchange=exchange)
         return found
 
     both = together(2, towers, tmp_path / "two")
     for variant, options in VARIANTS.items():
-        one = trained(network_of(**options), 4)
+        one = trained(network_of(**options), 3)
         for found in both:
             assert_close(found[variant], one)
 
@@ -198,9 +198,11 @@ def test_the_papers_network_is_halved(communicating: bool) -> None:
     options = AlexNetConfig(input_size=224, width=1.0, stem_kernel_size=11, stem_stride=4, communicating=communicating)
     with torch.device("meta"):
         whole = AlexNet(1000, options)
+    whole.conv1.requires_grad_(False)
     for tower in (0, 1):
         own = copy.deepcopy(whole)
         keep_own_tower(own, Exchange(tower))
         parameters = sum(parameter.numel() for parameter in own.parameters())
         assert parameters <= 0.52 * options.number_of_parameters(1000)
-        assert list(own.state_dict()) == list(whole.state_dict())
+        trained = [[(name, one.requires_grad) for name, one in net.named_parameters()] for net in (own, whole)]
+        assert trained[0] == trained[1]

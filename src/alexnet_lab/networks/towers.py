@@ -131,8 +131,8 @@ class SummedLinear(nn.Linear):
     def __init__(self, whole: nn.Linear, exchange: Exchange) -> None:
         super().__init__(whole.in_features // TOWERS, whole.out_features, device="meta")
         self.exchange = exchange
-        self.weight = nn.Parameter(own_part(whole.weight.detach(), 1, exchange.tower))
-        self.bias = nn.Parameter(whole.bias.detach().clone())
+        self.weight = _own_parameter(whole.weight, 1, exchange.tower)
+        self.bias = _own_parameter(whole.bias, None, exchange.tower)
 
     def forward(self, x: Tensor) -> Tensor:
         logits = summed(F.linear(x, self.weight), self.exchange)
@@ -197,10 +197,14 @@ def _own_layers(name: str, layer: nn.Sequential, exchange: Exchange) -> Iterator
 
 def _keep_own_rows(layer: nn.Conv2d | nn.Linear | TowerLinear, tower: int) -> None:
     for name, parameter in list(layer.named_parameters()):
-        setattr(layer, name, nn.Parameter(own_part(parameter.detach(), 0, tower)))
+        setattr(layer, name, _own_parameter(parameter, 0, tower))
     if isinstance(layer, nn.Conv2d):
         layer.in_channels, layer.out_channels, layer.groups = layer.weight.shape[1], len(layer.weight), 1
     elif isinstance(layer, nn.Linear):
         layer.out_features = len(layer.weight)
     else:
         layer.towers = 1
+
+
+def _own_parameter(whole: Tensor, dimension: int | None, tower: int) -> nn.Parameter:
+    return nn.Parameter(own_part(whole.detach(), dimension, tower), whole.requires_grad)
