@@ -63,6 +63,7 @@ def measure(rank: int, arrangement: str, batch: int, repeats: int, device_type: 
             sent[0] += bucket.buffer().numel() * bucket.buffer().element_size()
             return allreduce_hook(state, bucket)
 
+        counted.__annotations__ = {"bucket": dist.GradBucket}  # PyTorch looks at them, and will not have text
         model.register_comm_hook(None, counted)
     optimizer = make_optimizer(network, OptimizationConfig())
     images = batch // 2 if arrangement == "ddp" else batch

@@ -29,7 +29,7 @@ from processes import wait_for
 pytestmark = pytest.mark.slow
 
 # One epoch of 7 steps, each with a norm above what is let through.
-SHORT = ("model.width=0.0625", "model.towers=2", "optim.epochs=1", "trainer.gradient_clip_val=0.5")
+SHORT = ("model.width=0.0625", "model.towers=2", "optim.epochs=1", "trainer.gradient_clip_val=0.01")
 TRAINERS = {
     "cpu": (1, ("trainer=cpu",)),
     "ddp": (2, ("trainer=ddp", "trainer.devices=2")),
@@ -129,7 +129,7 @@ def test_a_run_may_be_handed_from_trainer_to_trainer(store_root: Path, tmp_path:
         assert code == (0 if ends else PREEMPTED_EXIT_CODE)
     whole = weights_of(one)
     for name, value in weights_of(handed).items():
-        torch.testing.assert_close(value, whole[name], rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(value, whole[name], rtol=1e-3, atol=1e-7)
     results = [json.loads((folder / "result.json").read_text()) for folder in (one, handed)]
     assert results[1]["metrics"]["train_loss"] == pytest.approx(results[0]["metrics"]["train_loss"], rel=1e-5)
     told = [(part["from_step"], part["devices"], "towers" in part) for part in results[1]["parts"]]
@@ -140,7 +140,7 @@ def test_a_killed_tower_ends_its_run_which_goes_on_to_the_same_bits(store_root: 
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     more = ("optim.epochs=6", "trainer.checkpoint_steps=1", "model.width=0.0625", "model.towers=2")
     assert run_in("towers", whole, store_root, *more, until=never) == 0
-    run = start(parts, store_root, *more, common=(*TINY, "trainer=towers", "trainer.gradient_clip_val=0.5"))
+    run = start(parts, store_root, *more, common=(*TINY, "trainer=towers", SHORT[-1]))
     wait_for(lambda: steps(parts) >= 2)
     os.kill(ranks(parts)[1], signal.SIGKILL)
     said = run.communicate(timeout=HANG)[1]
