@@ -259,6 +259,11 @@ def _check_trainer(run: RunConfig) -> None:
         raise UserError(f"optim.milestones={run.optim.milestones}: must be in rising order")
     if isinstance(run.optim, OptimizationConfig):
         _check_rates_of_their_own(run.optim)
+    elif run.optim.learning_rate_rule != "none" and getattr(run.optim, "learning_rate", None) is None:
+        raise UserError(
+            f"optim.learning_rate_rule={run.optim.learning_rate_rule}: needs the rate that it is to change; say "
+            "optim.learning_rate=..."
+        )
 
 
 def _check_towers(run: RunConfig) -> None:

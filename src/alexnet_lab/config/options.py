@@ -34,6 +34,15 @@ class RecipeConfig:
     batch_size: int = option(
         128, "training images a step, over all devices", unit="images", minimum=1, maximum=1_000_000
     )
+    learning_rate_rule: str = option(
+        "none",
+        "what learning_rate does where a step has more images than reference_batch_size, or fewer: stays (none), grows "
+        "as they do (linear) or as their square root (sqrt)",
+        choices=("none", "linear", "sqrt"),
+    )
+    reference_batch_size: int = option(
+        128, "training images a step that learning_rate is meant for", unit="images", minimum=1, maximum=1_000_000
+    )
     epochs: int = option(90, "passes over the training set", unit="epochs", minimum=1, maximum=100_000)
     validations: int | None = option(
         None,

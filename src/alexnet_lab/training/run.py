@@ -49,6 +49,7 @@ from alexnet_lab.training.own_callbacks import CallbackRows, ContinuedRows, make
 from alexnet_lab.training.own_loss import make_loss
 from alexnet_lab.training.preemption import Preemption
 from alexnet_lab.training.ranks import Ranks
+from alexnet_lab.training.recipe import for_steps_of
 from alexnet_lab.training.run_record import RunRecord
 from alexnet_lab.training.trainer import make_trainer, quieten
 from alexnet_lab.weights.initial_weights import InitialWeights, freeze, read_initial_weights, start_from
@@ -136,7 +137,7 @@ def _train(
     classifier = Classifier(
         network,
         data.augmentation(),
-        run.optim,
+        for_steps_of(run.optim, data.batch_size * run.trainer.accumulate_grad_batches),
         run.model.input_size,
         run.seed,
         ranks,
