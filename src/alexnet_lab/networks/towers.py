@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.networks.alexnet import AlexNet, DropoutScaledAtTest, TowerLinear
 from alexnet_lab.networks.local_response_norm import LocalResponseNorm
 
@@ -150,11 +151,14 @@ def own_part(whole: Tensor, dimension: int | None, tower: int) -> Tensor:
 
 
 def whole_of(own: Tensor, dimension: int | None, exchange: Exchange) -> Tensor:
-    """The whole tensor of both towers' halves. Raises RuntimeError where copies that must be equal are not."""
+    """The whole tensor of both towers' halves. Raises UserError where copies that must be equal are not."""
     parts = exchange.both(own)
     if dimension is None:
         if not torch.equal(*parts):
-            raise RuntimeError("the two towers have different copies of what both have")
+            raise UserError(
+                "the two towers no longer have the same biases of fc8: their devices round differently; use two of a "
+                "kind, or trainer=ddp"
+            )
         return parts[0]
     whole = torch.cat(parts, dimension)
     last = own.dim() == 4 and own.is_contiguous(memory_format=torch.channels_last)

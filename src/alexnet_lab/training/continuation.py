@@ -169,7 +169,8 @@ class Continuation(Callback):
 
     def _save(self, trainer: lightning.Trainer) -> None:
         if self._saved != self._position:
-            if not all(bool(torch.isfinite(weights).all()) for weights in trainer.lightning_module.parameters()):
+            finite = all(bool(torch.isfinite(weights).all()) for weights in trainer.lightning_module.parameters())
+            if self.ranks.any_of(not finite)[0]:  # each may have weights of its own
                 raise diverged("weights are not finite", trainer.global_step)  # the last checkpoint stays whole
             trainer.save_checkpoint(self.checkpoints.folder, weights_only=False)
         self._saved, self._saved_at = self._position, time.monotonic()
