@@ -182,17 +182,18 @@ def test_bytes_and_parameters_of_a_process(communicating: bool, tmp_path: Path) 
     def towers(rank: int) -> list[int]:
         network, exchange = network_of(communicating=communicating), Exchange(rank)
         keep_own_tower(network, exchange)
-        trained(network, 3)
-        sent, exchange.bytes_sent = exchange.bytes_sent, 0
-        network.train()(batch_of(0)[0]).sum().backward()
-        return [sent, exchange.bytes_sent, sum(parameter.numel() for parameter in network.parameters())]
+        optimizer = make_optimizer(network, OptimizationConfig())
+        network(batch_of(0)[0]).sum().backward()
+        optimizer.step()
+        momentum = [state["momentum_buffer"] for state in optimizer.state.values()]
+        return [exchange.bytes_sent, *(sum(each.numel() for each in kept) for kept in (network.parameters(), momentum))]
 
     whole = options.number_of_parameters(CLASSES)
     step = bytes_of_step(options, BATCH, CLASSES, 8) if communicating else BATCH * CLASSES * 8
-    for sent, of_step, parameters in together(2, towers, tmp_path / "two"):
-        assert of_step == step
-        assert sent > 2 * 3 * step  # steps of twice the batch, and an evaluation
+    for sent, parameters, momentum in together(2, towers, tmp_path / "two"):
+        assert sent == step
         assert parameters <= 0.52 * whole
+        assert momentum == parameters
 
 
 @pytest.mark.parametrize("communicating", [True, False])
