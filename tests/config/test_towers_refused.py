@@ -31,6 +31,11 @@ def test_what_cannot_be_done_is_refused(overrides: str) -> None:
         composed("trainer=towers", "optim.batch_size=32", *said)
 
 
+def test_lightnings_name_for_it_says_what_it_is_called_here() -> None:
+    with pytest.raises(UserError, match="trainer=towers puts the towers of a network on devices of their own"):
+        composed("trainer=ddp", "trainer.strategy=model_parallel")
+
+
 def test_a_tower_with_others_and_a_batch_for_all() -> None:
     assert composed("trainer=towers").trainer.shares == 1
     assert composed("trainer=towers", "trainer.devices=4").trainer.shares == 2

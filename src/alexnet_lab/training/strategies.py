@@ -54,8 +54,8 @@ class Towers(DistributedDataParallel):
     network and of the optimizer's state is gathered to be saved, and each process loads its part.
 
     Lightning's ModelParallelStrategy would make the same groups, as a device mesh. It is not used, because it reads
-    and writes checkpoints past CheckpointIO, averages no gradients, and lets its groups wait as long as PyTorch does,
-    where these wait as long as `trainer.collective_timeout` says.
+    checkpoints past CheckpointIO, gathers parameters of type DTensor alone, averages no gradients, and its groups wait
+    as long as PyTorch's default says, where these wait as long as `trainer.collective_timeout` does.
     """
 
     exchange: Exchange
