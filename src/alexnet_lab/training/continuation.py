@@ -148,6 +148,7 @@ class Continuation(Callback):
     def on_exception(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
     ) -> None:
+        self.ranks.leave()
         if isinstance(exception, RuntimeError):
             self.ranks.missing(exception)  # now: what Lightning does next may wait for a GPU that waits for a rank
 
