@@ -136,7 +136,9 @@ class Ranks:
         while (alive := [rank for rank in self._unmarked() if self._lives(rank)]) and time.monotonic() < deadline:
             time.sleep(0.1)
         in_time = "timed out" not in str(error).lower()
-        fates = [f"rank {rank} {self._fate(rank, in_time)}" for rank in self._unmarked()]
+        unmarked = self._unmarked()
+        dead = [rank for rank in unmarked if not self._lives(rank)]  # for whom the others may be waiting
+        fates = [f"rank {rank} {self._fate(rank, in_time)}" for rank in dead or unmarked]
         self._missing = " and ".join(fates) or "the connection between the ranks broke"
         for rank in alive:
             if process := self._started_here(rank):
