@@ -41,6 +41,7 @@ def test_training_metrics_of_an_earlier_version_are_taken_up(store_root: Path, t
     run = tiny(store_root)
     augmentation = Augmentation(run.model.input_size, np.zeros((64, 64, 3)))
     classifier = Classifier(nn.Linear(1, 7), augmentation, run.optim, run.model.input_size, 0, Ranks(tmp_path, 10))
+    classifier.trainer = lightning.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     logits, labels = torch.randn(90, 7), torch.randint(0, 7, (90,))
     accuracy = MulticlassAccuracy(7, average="micro")
     accuracy.update(logits, labels)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import csv
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
+from continued_runs import own_signals, tiny  # noqa: F401
 from torch import nn
 
 from alexnet_lab.config.options import OptimizationConfig
 from alexnet_lab.training.recipe import (
     apply_group_lr_overrides,
+    for_steps_of,
     make_optimizer,
     make_schedules,
     share_of_rate,
 )
-from config.test_config import composed
+from alexnet_lab.training.run import train
+from config.test_config import composed, options
 from networks.made import alexnet
 
 
@@ -69,6 +73,29 @@ def test_decoupled_decay_does_not_enter_the_velocity() -> None:
         weight = weight - 0.01 * (velocity + 0.1 * weight)
     assert torch.allclose(layer.weight, weight, rtol=1e-12)
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
+
+
+def test_a_rule_for_other_batches() -> None:
+    """The original program's notes have 0.02 for batches of 256 where 128 have 0.01; by roots it takes 512."""
+    wanted = {("linear", 256): 0.02, ("sqrt", 512): 0.02, ("linear", 64): 0.005, ("none", 256): 0.01}
+    for (rule, images), rate in wanted.items():
+        recipe = for_steps_of(composed("optim=original", f"optim.learning_rate_rule={rule}").optim, images)
+        groups = make_optimizer(nn.Linear(2, 2), recipe).param_groups
+        assert [group["lr"] for group in groups if group["params"]] == pytest.approx([rate, 2 * rate])
+
+
+def test_a_run_follows_its_rule_over_all_batches_of_a_step(store_root: Path, tmp_path: Path) -> None:
+    plain = ("optim.schedule=constant", "optim.warmup=0", "trainer.max_steps=1", "trainer.accumulate_grad_batches=2")
+    rule = ("optim.learning_rate_rule=linear", "optim.reference_batch_size=32", "optim.learning_rate=0.01")
+    train(tiny(store_root, *plain, *rule), tmp_path, [])  # batches of 64
+    with (tmp_path / "metrics.csv").open() as file:
+        assert float(next(csv.DictReader(file))["learning_rate"]) == pytest.approx(0.04)
+
+
+@pytest.mark.parametrize("name", options("optim"))
+def test_a_presets_rate_is_meant_for_its_batches(name: str) -> None:
+    recipe = composed(f"optim={name}", "data.num_classes=20").optim
+    assert recipe.reference_batch_size == recipe.batch_size
 
 
 def test_milestones_of_the_original_fall_on_its_epochs() -> None:

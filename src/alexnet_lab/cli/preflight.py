@@ -178,9 +178,11 @@ def _check_switches(run: RunConfig, overrides: Iterable[str]) -> None:
 
 
 def _check_schedule(run: RunConfig, overrides: Iterable[str]) -> None:
-    """Refuse what is asked of another schedule than the run has; a preset's is not meant for another one."""
+    """Refuse what is asked of another schedule or rule than the run has; a preset's is not meant for another one."""
     for text in overrides:
         key, _, value = text.lstrip("+").partition("=")
+        if key == "optim.reference_batch_size" and run.optim.learning_rate_rule == "none":
+            raise UserError(f"{key}={value:.80}: is read with optim.learning_rate_rule=linear or sqrt")
         schedules = READ_BY_SCHEDULES.get(key, (run.optim.schedule,))
         if run.optim.schedule not in schedules:
             raise UserError(

@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from alexnet_lab.config.architectures import AlexNetConfig
 from alexnet_lab.config.image_sources import FractalsConfig
 from alexnet_lab.config.options import (
     CHOICES,
@@ -20,6 +21,7 @@ from alexnet_lab.config.options import (
     OWN,
     SINGLE,
     OptimizationConfig,
+    OwnOptimizerConfig,
     RunConfig,
     named_parts,
     schema_of,
@@ -30,6 +32,12 @@ from alexnet_lab.config.own import ARGUMENTS, TARGET, OwnPart, is_own
 from alexnet_lab.core.errors import UserError
 
 UNLIMITED = float("inf")
+# Optimizers that treat each weight by itself, so that a step of two halves of a layer is a step of the layer.
+OF_EACH_WEIGHT = tuple(
+    f"torch.optim.{name}"
+    for name in ("SGD", "Adam", "AdamW", "Adagrad", "Adadelta", "Adamax", "ASGD", "NAdam", "RAdam", "RMSprop", "Rprop")
+)
+AVERAGES_WEIGHTS = ("StochasticWeightAveraging", "WeightAveraging", "EMAWeightAveraging")  # of Lightning's callbacks
 
 
 class UnknownKeyError(UserError):
@@ -234,8 +242,11 @@ def _check_trainer(run: RunConfig) -> None:
     ranks = trainer.devices * trainer.num_nodes
     if ranks > 1 and trainer.strategy == "auto":
         raise UserError(f"trainer.devices={trainer.devices}: several devices need trainer=ddp")
-    if run.optim.batch_size % ranks:
-        raise UserError(f"optim.batch_size={run.optim.batch_size}: cannot be shared equally by {ranks} devices")
+    if trainer.strategy == "towers":
+        _check_towers(run)
+    if run.optim.batch_size % trainer.shares:
+        among = f"{ranks} devices" if trainer.shares == ranks else f"{trainer.shares} pairs of devices"
+        raise UserError(f"optim.batch_size={run.optim.batch_size}: cannot be shared equally by {among}")
     if trainer.precision == "16-mixed" and trainer.accelerator == "cpu":
         raise UserError("trainer.precision=16-mixed: needs a GPU; on a CPU use bf16-mixed or 32-true")
     every = epochs_between_validations(trainer.max_epochs, run.optim.validations, trainer.check_val_every_n_epoch)
@@ -248,6 +259,40 @@ def _check_trainer(run: RunConfig) -> None:
         raise UserError(f"optim.milestones={run.optim.milestones}: must be in rising order")
     if isinstance(run.optim, OptimizationConfig):
         _check_rates_of_their_own(run.optim)
+    elif run.optim.learning_rate_rule != "none" and getattr(run.optim, "learning_rate", None) is None:
+        raise UserError(
+            f"optim.learning_rate_rule={run.optim.learning_rate_rule}: needs the rate that it is to change; say "
+            "optim.learning_rate=..."
+        )
+
+
+def _check_towers(run: RunConfig) -> None:
+    """Refuse what has no two towers, and what would need more than a process has of the network."""
+    trainer, optim = run.trainer, run.optim
+    if not isinstance(run.model, AlexNetConfig):
+        raise UserError(f"model={run.model.name}: has no towers to put on two devices; use trainer=ddp")
+    if run.model.towers != 2:
+        raise UserError("model.towers=1: trainer=towers puts two towers on two devices; use trainer=ddp")
+    if trainer.devices * trainer.num_nodes % 2:
+        raise UserError(
+            f"trainer.devices={trainer.devices}: trainer=towers needs two devices for each network; say an even number"
+        )
+    if trainer.precision == "16-mixed":
+        raise UserError(
+            "trainer.precision=16-mixed: each tower would scale its gradients by itself; use bf16-mixed or 32-true"
+        )
+    if isinstance(optim, OwnOptimizerConfig) and optim._target_ not in OF_EACH_WEIGHT:
+        names = ", ".join(target.rpartition(".")[2] for target in OF_EACH_WEIGHT)
+        raise UserError(
+            f"optim._target_={optim._target_}: may look at more of a layer than one tower has of it; with "
+            f"trainer=towers choose from torch.optim's {names}, or use trainer=ddp"
+        )
+    for name, part in run.callbacks.items():
+        if part[TARGET].rpartition(".")[2] in AVERAGES_WEIGHTS:
+            raise UserError(
+                f"callbacks.{name}: keeps weights of its own, of which a process with one tower has half; use "
+                "trainer=ddp"
+            )
 
 
 def _check_rates_of_their_own(optim: OptimizationConfig) -> None:

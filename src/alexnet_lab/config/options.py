@@ -21,9 +21,8 @@ ONE_PROGRAM_A_RANK = "is not available: each rank is a program of its own here, 
 FITS = "is not available: every network here fits on one device; use ddp, which gives the same numbers"
 NO_STRATEGY = {
     **dict.fromkeys(("ddp_spawn", "ddp_fork", "ddp_notebook", "dp"), ONE_PROGRAM_A_RANK),
-    **dict.fromkeys(
-        ("fsdp", "fsdp_cpu_offload", "deepspeed", "deepspeed_stage_2", "deepspeed_stage_3", "model_parallel"), FITS
-    ),
+    **dict.fromkeys(("fsdp", "fsdp_cpu_offload", "deepspeed", "deepspeed_stage_2", "deepspeed_stage_3"), FITS),
+    "model_parallel": "is not available: trainer=towers puts the towers of a network on devices of their own",
 }
 
 
@@ -34,6 +33,15 @@ class RecipeConfig:
     name: str = option("mini", "the preset's name, for tables and logs; optim=NAME chooses it, it cannot be set")
     batch_size: int = option(
         128, "training images a step, over all devices", unit="images", minimum=1, maximum=1_000_000
+    )
+    learning_rate_rule: str = option(
+        "none",
+        "what learning_rate does where a step has more images than reference_batch_size, or fewer: stays (none), grows "
+        "as they do (linear) or as their square root (sqrt)",
+        choices=("none", "linear", "sqrt"),
+    )
+    reference_batch_size: int = option(
+        128, "training images a step that learning_rate is meant for", unit="images", minimum=1, maximum=1_000_000
     )
     epochs: int = option(90, "passes over the training set", unit="epochs", minimum=1, maximum=100_000)
     validations: int | None = option(
@@ -129,8 +137,9 @@ class TrainerConfig:
     num_nodes: int = option(1, "machines that share a run", minimum=1, maximum=4096)
     strategy: str = option(
         "auto",
-        "how devices share the work",
-        choices=("auto", "ddp", "ddp_find_unused_parameters_true"),
+        "how devices share the work: each has a share of the batch (ddp), or each of two has a tower of the network "
+        "and each pair a share of the batch (towers); auto: one device",
+        choices=("auto", "ddp", "ddp_find_unused_parameters_true", "towers"),
         aliases={"ddp_find_unused_parameters_false": "ddp", "single_device": "auto"},
         instead=NO_STRATEGY,
     )
@@ -258,6 +267,11 @@ class TrainerConfig:
         if self.fast_dev_run > 0:
             self.limit_train_batches = self.limit_val_batches = self.fast_dev_run
             self.max_epochs, self.max_steps, self.overfit_batches, self.check_val_every_n_epoch = 1, None, 0, None
+
+    @property
+    def shares(self) -> int:
+        """Into how many shares each batch is divided; two devices with a tower each have the same share."""
+        return self.devices * self.num_nodes // (2 if self.strategy == "towers" else 1)
 
     def check_devices(self) -> None:
         """Raise UserError where devices is no number of them."""

@@ -28,6 +28,12 @@ log = logging.getLogger(__name__)
 EVALUATION_BATCH = 256
 
 
+def share_of_batch(trainer: lightning.Trainer) -> tuple[int, int]:
+    """Which share of each batch this process computes, from 0, and how many there are."""
+    shares = trainer.distributed_sampler_kwargs or {"rank": 0, "num_replicas": 1}
+    return shares["rank"], shares["num_replicas"]
+
+
 class ImageData(lightning.LightningDataModule):
     """Training and validation batches of uint8 images, with labels, sample numbers and what was drawn for each."""
 
@@ -47,11 +53,11 @@ class ImageData(lightning.LightningDataModule):
             return
         data = self.run.data
         self.store = prepare_store(Path(data.store_root), make_source(data), data.packing, data.max_bad)
-        images, ranks = len(self.store.labels("train")), self.run.trainer.devices * self.run.trainer.num_nodes
-        if min(images, len(self.store.labels("val"))) < ranks:
-            raise UserError(f"{self.store.path}: holds fewer images of a split than there are devices, {ranks}")
+        images, shares = len(self.store.labels("train")), self.run.trainer.shares
+        if min(images, len(self.store.labels("val"))) < shares:
+            raise UserError(f"{self.store.path}: holds fewer images of a split than there are devices, {shares}")
         # A collection smaller than one batch is one batch, equally shared.
-        self.batch_size = min(self.run.optim.batch_size, images // ranks * ranks)
+        self.batch_size = min(self.run.optim.batch_size, images // shares * shares)
         if self.batch_size < self.run.optim.batch_size:
             log.info("batches of %d, because there are only %d training images", self.batch_size, images)
         trainer = self.run.trainer
@@ -111,23 +117,25 @@ class ImageData(lightning.LightningDataModule):
 
     def train_dataloader(self) -> TrainBatches:
         assert self.trainer is not None
+        share, shares = share_of_batch(self.trainer)
         reader = self._reader("train", self._variation())
         return TrainBatches(
             reader,
             self.batch_size,
             self.run.seed,
-            self.trainer.global_rank,
-            self.trainer.world_size,
+            share,
+            shares,
             batches=self.batches,
             same_each_epoch=bool(self.run.trainer.overfit_batches),
         )
 
     def val_dataloader(self) -> EvaluationBatches:
         assert self.trainer is not None
+        share, shares = share_of_batch(self.trainer)
         reader = self._reader("val", Variation(self.store.image_size, self.run.model.input_size))
         choice = self.run.trainer
         limit = choice.overfit_batches or choice.limit_val_batches
-        return EvaluationBatches(reader, EVALUATION_BATCH, self.trainer.global_rank, self.trainer.world_size, limit)
+        return EvaluationBatches(reader, EVALUATION_BATCH, share, shares, limit)
 
     def _reader(self, split: str, variation: Variation) -> ImageReader:
         assert self.trainer is not None

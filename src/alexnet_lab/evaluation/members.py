@@ -58,7 +58,7 @@ def load_members(
     stores: list[Store] = []
     for folder in folders:
         run = _configuration(folder, moved, trust)
-        run.trainer.devices, run.trainer.num_nodes = devices, 1
+        run.trainer.devices, run.trainer.num_nodes, run.trainer.strategy = devices, 1, "ddp"  # whoever trained it
         trained = load_run(folder, checkpoint, trust)
         if members and run.data == members[-1].data:
             stores.append(stores[-1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,9 @@ NOT_PART_OF_A_RESULT = (
     "data.workers",
     "data.placement",
 )
+# What else may be another when a run goes on: how many devices compute, and how they share the work. Up to rounding and
+# dropout they compute the same, and result.json keeps which steps were computed how.
+MAY_CHANGE_ON_THE_WAY = ("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy")
 
 
 def _from_1(settings: dict[str, Any]) -> None:
@@ -144,21 +147,29 @@ def settings_of_result(settings: dict[str, Any], prefix: str = "") -> dict[str, 
     return found
 
 
-def refuse_other_settings(folder: Path, made_with: dict[str, Any], run: RunConfig) -> None:
-    """Raise UserError where a folder's run was made with settings that make another result than this run's."""
-    if other := first_difference(made_with, configuration(run)):
+def refuse_other_settings(folder: Path, made_with: dict[str, Any], run: RunConfig, complete: bool = True) -> None:
+    """Raise UserError where a folder's run was made with settings that make another result than this run's.
+
+    complete: False for a run that is to be continued, perhaps on other devices.
+    """
+    if other := first_difference(made_with, configuration(run), "", () if complete else MAY_CHANGE_ON_THE_WAY):
         raise UserError(f"{folder}: was made with {other}; choose another sweep=NAME or folder, or remove that one")
 
 
-def first_difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str | None:
-    """The first setting that makes another result, as "key=old, not new"; None where the results are the same."""
+def first_difference(
+    old: dict[str, Any], new: dict[str, Any], prefix: str = "", besides: Sequence[str] = ()
+) -> str | None:
+    """The first setting that makes another result, as "key=old, not new"; None where the results are the same.
+
+    besides: further settings that make none.
+    """
     for key in sorted({*old, *new}):
         path = prefix + key
-        if path in NOT_PART_OF_A_RESULT:
+        if path in NOT_PART_OF_A_RESULT or path in besides:
             continue
         before, after = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
-            if inner := first_difference(before, after, path + "."):
+            if inner := first_difference(before, after, path + ".", besides):
                 return inner
         elif before != after:
             return f"{path}={before!s:.80}, not {after!s:.80}"

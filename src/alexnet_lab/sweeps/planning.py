@@ -124,7 +124,7 @@ def check_same_run(folder: Path, run: RunConfig) -> dict[str, Any] | None:
     """
     result = result_of_same_run(folder, run, lambda: at_hand(run.data))
     if result is None and (begun := read_configuration(folder)) is not None:
-        refuse_other_settings(folder, begun, run)
+        refuse_other_settings(folder, begun, run, complete=False)
     return result
 
 

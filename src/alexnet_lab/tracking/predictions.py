@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
 from alexnet_lab.networks.answers import count_answers
+from alexnet_lab.networks.towers import TOWERS, exchange_of, whole_of
 from alexnet_lab.tracking.images import Predictions
 
 log = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ class PredictionImages(Callback):
         samples, labels, classes, probabilities = (np.concatenate(each) for each in zip(*self._seen, strict=True))
         self._seen = []
         confusion: Any = trainer.strategy.reduce(self._confusion, reduce_op="sum")
+        kernels, towers = _conv1(pl_module)
         if not trainer.is_global_zero:
             return
         spread, surest = spread_over_classes(labels), surest_mistakes(labels, classes, probabilities)
@@ -89,7 +91,6 @@ class PredictionImages(Callback):
         except (OSError, ValueError) as error:  # such as a disk that is gone
             log.warning("there are no images for the tracker (%s)", error)
             return
-        kernels, towers = _conv1(pl_module)
         predictions = Predictions(
             after=f"after epoch {trainer.current_epoch + 1}",
             names=names,
@@ -118,10 +119,15 @@ def surest_mistakes(labels: np.ndarray, classes: np.ndarray, probabilities: np.n
 
 
 def _conv1(module: Any) -> tuple[np.ndarray, int]:
-    """conv1's weights and in how many towers they are; none for networks that the paper does not name so."""
+    """conv1's weights and in how many towers they are; none for networks that the paper does not name so. Where this
+    process has one tower, those of the other are fetched.
+    """
+    exchange = exchange_of(module.network)
     for name, layer in module.network.named_modules():
         if "conv1" in name.split(".") and isinstance(layer, nn.Conv2d) and layer.in_channels == 3:
             conv2 = getattr(module.network, "conv2", None)
+            if exchange is not None:
+                return whole_of(layer.weight, 0, exchange).float().cpu().numpy(), TOWERS
             groups = [part.groups for part in conv2.modules() if isinstance(part, nn.Conv2d)] if conv2 else []
             return layer.weight.detach().float().cpu().numpy(), groups[0] if groups else 1
     return np.zeros((0, 3, 1, 1), np.float32), 1

@@ -48,12 +48,12 @@ class WandbTracker(Tracker):
         self._last_step: dict[str, float] = {}  # the row of an epoch's last step, until its validation is over
         self._finish_seconds = FINISH_SECONDS
 
-    def start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+    def start(self, trainer: lightning.Trainer, module: Any) -> None:
         if not trainer.is_global_zero:
             return
         self._steps_per_epoch = steps_per_epoch(trainer)
         self._steps_per_validation = self._steps_per_epoch * epochs_between(trainer)
-        parameters = sum(parameter.numel() for parameter in module.parameters())
+        parameters = module.parameters_of_network
         if self.log_artifacts:
             self._finish_seconds += 4 * parameters / UPLOAD_RATE
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import lightning
-from torch import nn
 
 from alexnet_lab.config.options import RunConfig
 from alexnet_lab.core.environment import hardware
@@ -19,7 +18,7 @@ from alexnet_lab.training.run_record import RunRecord
 
 def build_result(
     run: RunConfig,
-    network: nn.Module,
+    parameters: int,
     images: dict[str, Any],
     partial: list[str],
     record: RunRecord,
@@ -30,10 +29,10 @@ def build_result(
 ) -> dict[str, Any]:
     """Configuration, metrics, and what was spent; errors are fractions, times are seconds over all sessions.
 
-    images: images_at_hand.facts of the store. partial: the settings by which it saw a part of the data alone, so that
-    it enters no table; empty otherwise. began_with: whose weights init_from named; null for random ones. parts: what
-    computed which steps, where a run was continued with other code, threads, devices or versions; versions, commit and
-    hardware are those of the last.
+    parameters: of the whole network, whoever has them. images: images_at_hand.facts of the store. partial: the settings
+    by which it saw a part of the data alone, so that it enters no table; empty otherwise. began_with: whose weights
+    init_from named; null for random ones. parts: what computed which steps, where a run was continued with other code,
+    threads, devices or versions; versions, commit and hardware are those of the last.
     """
     last = record.history[-1]
     best = best_epoch([epoch["val_top1_error"] for epoch in record.history])
@@ -43,7 +42,7 @@ def build_result(
         "overrides": overrides,
         "seed": run.seed,
         "sweep": run.sweep,
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "parameters": parameters,
         "images": images,
         "began_with": began_with,
         "epochs": trainer.current_epoch,

@@ -148,6 +148,7 @@ class Continuation(Callback):
     def on_exception(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
     ) -> None:
+        self.ranks.leave()
         if isinstance(exception, RuntimeError):
             self.ranks.missing(exception)  # now: what Lightning does next may wait for a GPU that waits for a rank
 
@@ -169,7 +170,8 @@ class Continuation(Callback):
 
     def _save(self, trainer: lightning.Trainer) -> None:
         if self._saved != self._position:
-            if not all(bool(torch.isfinite(weights).all()) for weights in trainer.lightning_module.parameters()):
+            finite = all(bool(torch.isfinite(weights).all()) for weights in trainer.lightning_module.parameters())
+            if self.ranks.any_of(not finite)[0]:  # each may have weights of its own
                 raise diverged("weights are not finite", trainer.global_step)  # the last checkpoint stays whole
             trainer.save_checkpoint(self.checkpoints.folder, weights_only=False)
         self._saved, self._saved_at = self._position, time.monotonic()

@@ -59,8 +59,9 @@ def diverged(what: str, step: int) -> UserError:
 
 def _out_of_memory(run: RunConfig, ranks: Ranks) -> str:
     batch = run.optim.batch_size
-    share = f", {batch // ranks.size} on each of {ranks.size} devices" if ranks.size > 1 else ""
-    advice = [f"try optim.batch_size={max(ranks.size, batch // 2)}", "trainer.precision=bf16-mixed", "or more devices"]
+    shares = run.trainer.shares
+    share = f", {batch // shares} on each of {ranks.size} devices" if ranks.size > 1 else ""
+    advice = [f"try optim.batch_size={max(shares, batch // 2)}", "trainer.precision=bf16-mixed", "or more devices"]
     return f"out of memory with optim.batch_size={batch}{share}: {', '.join(advice)}; input_size and width help too"
 
 

@@ -11,15 +11,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torchmetrics import MeanMetric
 
 from alexnet_lab.config.options import RecipeConfig
 from alexnet_lab.data.augmentation import Augmentation
 from alexnet_lab.data.extra_augmentations import Mixup
+from alexnet_lab.data.module import share_of_batch
 from alexnet_lab.data.reader import Batch
 from alexnet_lab.networks.answers import is_among_first
 from alexnet_lab.training.ranks import Ranks
 from alexnet_lab.training.recipe import apply_group_lr_overrides, for_lightning, make_optimizer, make_schedules
+from alexnet_lab.training.strategies import Towers
 from alexnet_lab.weights.initial_weights import frozen_normalizations
 
 log = logging.getLogger(__name__)
@@ -53,6 +56,7 @@ class Classifier(lightning.LightningModule):
         self.network, self.augmentation, self.recipe, self.seed = network, augmentation, recipe, seed
         self.ranks, self.mixup, self.loss = ranks, mixup, loss
         self.frozen_normalizations = frozen_normalizations(network)
+        self.parameters_of_network = sum(parameter.numel() for parameter in network.parameters())  # in all processes
         self.example_input_array = torch.zeros(1, 3, input_size, input_size)
         self.train_loss, self.train_top1 = MeanMetric(), MeanMetric()
         self.val_loss, self.val_top1, self.val_top5 = MeanMetric(), MeanMetric(), MeanMetric()
@@ -67,17 +71,18 @@ class Classifier(lightning.LightningModule):
             module.eval()
 
     def on_train_start(self) -> None:
-        first = dropout_seed(self.seed, 0, self.global_rank)
+        first = dropout_seed(self.seed, 0, share_of_batch(self.trainer)[0])
         log.info("rank %d draws the first step's dropout from seed %d", self.global_rank, first)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.network(x)
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
-        # Dropout is a function of the seed, the step and the rank: no random state has to be kept to continue a run.
+        # Dropout is a function of the seed, the step and the share of the batch: no random state has to be kept to
+        # continue a run.
         each = self.trainer.accumulate_grad_batches
         step = self.trainer.global_step * each + batch_index % each  # of several batches each draws its own
-        drawn_from = dropout_seed(self.seed, step, self.global_rank)
+        drawn_from = dropout_seed(self.seed, step, share_of_batch(self.trainer)[0])
         # Not torch.manual_seed: it also asks the drivers of absent devices, which takes a fifth of a small step.
         torch.default_generator.manual_seed(drawn_from)
         if self.device.type == "cuda":
@@ -100,6 +105,18 @@ class Classifier(lightning.LightningModule):
         if self.loss is not None:
             return self.loss(logits, targets)
         return F.cross_entropy(logits, targets)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        strategy = self.trainer.strategy
+        if isinstance(strategy, Towers) and gradient_clip_val and gradient_clip_algorithm == "norm":
+            strategy.clip_gradients(optimizer, gradient_clip_val)  # of which this process has a part alone
+        else:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def on_validation_start(self) -> None:
         # Each rank has its own running statistics of batch normalization; a checkpoint holds rank zero's.
@@ -138,14 +155,20 @@ class Classifier(lightning.LightningModule):
             name: {key: value.cpu() for key, value in getattr(self, name).metric_state.items()}
             for name in ("train_loss", "train_top1")
         }
-        checkpoint["training_metrics"] = self.ranks.gather(state)
+        _, shares = share_of_batch(self.trainer)
+        # Of each share of the batches once, though both of its towers have the same.
+        checkpoint["training_metrics"] = self.ranks.gather(state)[:: self.trainer.world_size // shares]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        for name, state in checkpoint["training_metrics"][self.global_rank].items():
+        kept = checkpoint["training_metrics"]
+        share, shares = share_of_batch(self.trainer)
+        # What counts is their sum: of a run that had other shares, the first takes all.
+        mine = [kept[share]] if len(kept) == shares else kept if share == 0 else []
+        for name, state in (pair for states in mine for pair in states.items()):
             if "tp" in state:  # of an earlier version: right and wrong answers, of each class or of all
                 right, wrong = state["tp"].sum().float(), state["fn"].sum().float()
                 state = {"mean_value": right, "weight": right + wrong}
-            getattr(self, name).merge_state(state)  # into one that is empty
+            getattr(self, name).merge_state(state)  # into one that was empty
 
     def configure_optimizers(self) -> Any:
         # PyTorch's fused step unscales gradients itself, which is too late where they are clipped in mixed precision.
@@ -156,6 +179,6 @@ class Classifier(lightning.LightningModule):
         return for_lightning(optimizer, make_schedules(optimizer, self.recipe, self.steps), self.recipe)
 
 
-def dropout_seed(seed: int, step: int, rank: int) -> int:
+def dropout_seed(seed: int, step: int, share: int) -> int:
     """A seed of 64 well mixed bits: torch's generator on the CPU looks at the lower 32 alone."""
-    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])
+    return int(np.random.SeedSequence([seed, step, share]).generate_state(1, np.uint64)[0])

@@ -55,12 +55,15 @@ class Ranks:
         self.follows = os.environ.get(RANK_ZERO) == str(self.parent)  # whether rank zero has started this process
         self._group: dist.ProcessGroup | None = None
         self._missing: str | None = None  # who was missing
+        self._leaving = threading.Event()  # the main thread ends the run, for whatever reason
         self._ending = threading.Lock()  # taken by the first thread that ends the program
 
     def follow(self, started: list[subprocess.Popen[bytes]]) -> None:
-        """Look after the ranks that this process has started: until they meet, it ends when one of them does."""
+        """Look after the ranks that this process has started: until they meet, it ends when one of them does, and later
+        where the main thread has not noticed within half of the grace.
+        """
         self.started = started
-        threading.Thread(target=self._watch_start, name="ranks", daemon=True).start()
+        threading.Thread(target=self._watch_started, name="ranks", daemon=True).start()
 
     def meet(self) -> None:
         """To be called once by every rank, when Lightning has connected them."""
@@ -127,12 +130,15 @@ class Ranks:
         if self._missing is not None:
             return self._missing
         log.debug("a collective failed", exc_info=error)
+        self.leave()
         self._mark(self.rank, WAITING)
         deadline = time.monotonic() + self.grace
         while (alive := [rank for rank in self._unmarked() if self._lives(rank)]) and time.monotonic() < deadline:
             time.sleep(0.1)
         in_time = "timed out" not in str(error).lower()
-        fates = [f"rank {rank} {self._fate(rank, in_time)}" for rank in self._unmarked()]
+        unmarked = self._unmarked()
+        dead = [rank for rank in unmarked if not self._lives(rank)]  # for whom the others may be waiting
+        fates = [f"rank {rank} {self._fate(rank, in_time)}" for rank in dead or unmarked]
         self._missing = " and ".join(fates) or "the connection between the ranks broke"
         for rank in alive:
             if process := self._started_here(rank):
@@ -144,6 +150,7 @@ class Ranks:
 
     def end_started(self) -> None:
         """End the ranks that this process has started and that do not end by themselves within the grace."""
+        self.leave()
         if self._group is None:  # they have not met, and nothing is to be saved
             self.kill_started()
         deadline = time.monotonic() + self.grace
@@ -158,7 +165,11 @@ class Ranks:
         for process in started:
             process.kill()
 
-    def _watch_start(self) -> None:
+    def leave(self) -> None:
+        """The run ends, in this process: what becomes of the other ranks need not be watched any more."""
+        self._leaving.set()
+
+    def _watch_started(self) -> None:
         # The main thread waits for the others within PyTorch, where neither exceptions nor signals reach it.
         while self._group is None:
             for rank, process in enumerate(self.started, self.rank + 1):
@@ -167,6 +178,13 @@ class Ranks:
                         self._leave(f"ended by a signal to rank {rank}")
                     self._end(f"rank {rank} {self._fate(rank, in_time=True)}")
             time.sleep(0.5)
+        # Of more than two ranks, the main thread may wait for one that itself waits for one that has ended: it never
+        # hears of that, and those who have heard would take it for the one that hangs.
+        while not self._leaving.wait(0.5):
+            ended = [rank for rank, process in enumerate(self.started, self.rank + 1) if process.poll()]
+            if ended and not self._leaving.wait(self.grace / 2):
+                fates = " and ".join(f"rank {rank} {self._fate(rank, in_time=True)}" for rank in ended)
+                self._end(f"{fates}; the same command continues from the last checkpoint")
 
     def _watch_meeting(self, signals: int, over: threading.Event) -> None:
         deadline = time.monotonic() + self.timeout

@@ -49,6 +49,7 @@ from alexnet_lab.training.own_callbacks import CallbackRows, ContinuedRows, make
 from alexnet_lab.training.own_loss import make_loss
 from alexnet_lab.training.preemption import Preemption
 from alexnet_lab.training.ranks import Ranks
+from alexnet_lab.training.recipe import for_steps_of
 from alexnet_lab.training.run_record import RunRecord
 from alexnet_lab.training.trainer import make_trainer, quieten
 from alexnet_lab.weights.initial_weights import InitialWeights, freeze, read_initial_weights, start_from
@@ -110,7 +111,8 @@ def _train(
     continues = begun is not None
     images_before = began_with = None
     if begun is not None:
-        refuse_other_settings(folder, migrated(begun["configuration"], begun["version"], checkpoints.folder), run)
+        before = migrated(begun["configuration"], begun["version"], checkpoints.folder)
+        refuse_other_settings(folder, before, run, complete=False)
         images_before, began_with = begun.get("images"), begun.get("began_with")
         del begun  # as large as the network
     if is_rank_zero():
@@ -135,7 +137,7 @@ def _train(
     classifier = Classifier(
         network,
         data.augmentation(),
-        run.optim,
+        for_steps_of(run.optim, data.batch_size * run.trainer.accumulate_grad_batches),
         run.model.input_size,
         run.seed,
         ranks,
@@ -143,6 +145,7 @@ def _train(
         make_loss(run),
         run.trainer.max_steps,
     )
+    parameters = classifier.parameters_of_network
     # What guessing gives is known of cross-entropy, with smoothed labels too.
     guessed = data.num_classes if run.loss.get(TARGET, CROSS_ENTROPY) == CROSS_ENTROPY else math.inf
     chance_level = ChanceLevelDetector(guessed, run.trainer.stuck_after or 400 + 4 * data.num_classes)
@@ -170,7 +173,7 @@ def _train(
     continuation = Continuation(run.trainer, checkpoints, preemption, record, ranks, kept, command)
     record.tell = tracker.row
     if is_rank_zero():
-        _say_what_begins(run, folder, data, network)
+        _say_what_begins(run, folder, data, network, parameters)
     # The continuation last, so that a checkpoint holds what the others make of its own step.
     callbacks = [record, *own_callbacks, *([ContinuedRows(rows)] if own_callbacks else []), continuation]
     loggers = [rows] if own_callbacks else []
@@ -182,7 +185,7 @@ def _train(
         checkpoints.wait()
         record.close()
     if trainer.is_global_zero:
-        result = build_result(run, network, images, data.limits, record, checkpoints, trainer, overrides, began_with)
+        result = build_result(run, parameters, images, data.limits, record, checkpoints, trainer, overrides, began_with)
         write_json(folder / RESULT_FILE, result)
         last = record.history[-1]
         if trainer.current_epoch < data.epochs:
@@ -216,10 +219,9 @@ def shown(folder: Path) -> Path:
     return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
 
-def _say_what_begins(run: RunConfig, folder: Path, data: ImageData, network: nn.Module) -> None:
+def _say_what_begins(run: RunConfig, folder: Path, data: ImageData, network: nn.Module, parameters: int) -> None:
     """What is trained on what, and where it goes."""
     log.info("network:\n%s", network)
-    parameters = sum(parameter.numel() for parameter in network.parameters())
     images, validation = (len(data.store.labels(split)) for split in ("train", "val"))
     log.info(
         f"{run.model.name} ({parameters:,} parameters) on {run.data.source}: {images:,} training and {validation:,} "

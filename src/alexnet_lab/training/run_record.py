@@ -19,6 +19,7 @@ from alexnet_lab.core.growing_file import GrowingText
 from alexnet_lab.runs.metrics import METRICS_FILE, row_text, rows_so_far, values_of_step
 from alexnet_lab.runs.progress import show_progress
 from alexnet_lab.training.failures import ChanceLevelDetector, diverged
+from alexnet_lab.training.strategies import Towers
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +101,8 @@ class RunRecord(Callback):
     def _begin_part(self, trainer: lightning.Trainer) -> None:
         """Take note of what computes from here on, where it is not what computed before."""
         now = environment.part(trainer.world_size) | ({"own_code": self.own_code} if self.own_code else {})
+        if isinstance(trainer.strategy, Towers):
+            now["towers"] = "on two devices"
         changed = environment.changes(self.parts[-1], now) if self.parts else []
         if not self.parts or changed:
             self.parts.append({"from_step": trainer.global_step, **now})

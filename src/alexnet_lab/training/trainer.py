@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
 import warnings
 from collections.abc import Sequence
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +24,12 @@ from alexnet_lab.tracking.tracker import Tracker
 from alexnet_lab.training.checkpoints import Checkpoints
 from alexnet_lab.training.lightning_compat import (
     DescribedBar,
-    RankLauncher,
-    StartedBy,
     ask_for_no_signals,
     leave_signals_alone,
     shorten_epoch,
 )
-from alexnet_lab.training.ranks import RANK_ZERO, Ranks, cluster_environment
+from alexnet_lab.training.ranks import Ranks, cluster_environment
+from alexnet_lab.training.strategies import DistributedDataParallel, Towers
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +95,8 @@ def lightning_trainer(
     """
     strategy: Any = choice.strategy
     if choice.strategy != "auto":
-        strategy = DistributedDataParallel(
+        kind = Towers if choice.strategy == "towers" else DistributedDataParallel
+        strategy = kind(
             ranks,
             # On GPUs longer than Ranks waits, which says who is missing where NCCL would end the process.
             timeout=timedelta(seconds=choice.collective_timeout + (60 if torch.cuda.is_available() else 0)),
@@ -146,25 +144,6 @@ class LastEpoch(Callback):
         batches = (self.steps - before) * trainer.accumulate_grad_batches
         if 0 < batches < trainer.num_training_batches:
             shorten_epoch(trainer, batches)
-
-
-class DistributedDataParallel(StartedBy):
-    """Lightning's, without the thread that kills rank zero when another rank has ended: rank zero notices by itself,
-    and has a checkpoint to finish and a line to say first.
-    """
-
-    def __init__(self, ranks: Ranks, **options: Any) -> None:
-        def expect(started: range) -> None:
-            os.environ[RANK_ZERO] = str(os.getpid())
-            ranks.expect(started)
-
-        super().__init__(partial(RankLauncher, before=expect, after=ranks.follow), **options)
-        self.ranks = ranks
-
-    def setup_distributed(self) -> None:
-        self.set_world_ranks()
-        with self.ranks.meeting(self.global_rank, self.world_size):
-            super().setup_distributed()
 
 
 class Bar(DescribedBar):
