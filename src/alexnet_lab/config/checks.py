@@ -19,6 +19,7 @@ from alexnet_lab.config.options import (
     GROUPS,
     OWN,
     SINGLE,
+    LoggerConfig,
     OptimizationConfig,
     RunConfig,
     named_parts,
@@ -62,6 +63,8 @@ def _with_classes(config: DictConfig) -> RunConfig:
     for options in (run, *(getattr(run, group) for group in GROUPS)):
         _take_aliases(options)
     run.trainer.settle()
+    if isinstance(run.logger, LoggerConfig):
+        run.logger.settle()
     return run
 
 
@@ -108,6 +111,7 @@ def check(run: RunConfig) -> None:
     _check_network(run)
     _check_data(run)
     _check_trainer(run)
+    run.logger.check()
 
 
 def _check_form(run: RunConfig) -> None:

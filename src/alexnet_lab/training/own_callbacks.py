@@ -19,8 +19,8 @@ from alexnet_lab.config.own import TARGET
 from alexnet_lab.config.parts import make
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.growing_file import GrowingText
+from alexnet_lab.runs.metrics import LOGGED
 
-METRICS = ("train_loss", "train_top1_error", "val_loss", "val_top1_error", "val_top5_error")  # of each validated epoch
 ROWS_FILE = "callback_metrics.csv"
 HEAD = "step,key,value\n"
 PLAIN = (str, int, float, bool, type(None), torch.Tensor)
@@ -52,10 +52,10 @@ def make_callbacks(parts: Mapping[str, Any], epochs_between: int = 1) -> list[Ca
     lightnings_own = all(type(callback).__module__.startswith("lightning.") for callback in made.values())
     for name, callback in made.items():
         monitor = getattr(callback, "monitor", None)
-        if lightnings_own and isinstance(monitor, str) and monitor not in METRICS:  # others may log further ones
-            near = difflib.get_close_matches(monitor, METRICS, n=1)
+        if lightnings_own and isinstance(monitor, str) and monitor not in LOGGED:  # others may log further ones
+            near = difflib.get_close_matches(monitor, LOGGED, n=1)
             advice = f"did you mean {near[0]}? There are" if near else "there are"
-            raise UserError(f"callbacks.{name}.monitor={monitor}: is never logged; {advice} {', '.join(METRICS)}")
+            raise UserError(f"callbacks.{name}.monitor={monitor}: is never logged; {advice} {', '.join(LOGGED)}")
     return list(made.values())
 
 
@@ -124,7 +124,7 @@ class CallbackRows(Logger):
             self.open()
         assert self._file is not None
         for key, value in metrics.items():
-            if key not in (*METRICS, "epoch"):  # which are in metrics.csv
+            if key not in (*LOGGED, "epoch"):  # which are in metrics.csv
                 self._file.add(f"{'' if step is None else step},{json.dumps(key)},{float(value):.9g}\n")
                 self.kept += 1
 
