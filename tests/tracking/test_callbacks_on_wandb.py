@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import Callback
 from PIL import Image
 
 from alexnet_lab.tracking.histogram import bins_of
-from alexnet_lab.tracking.wandb_process import PRIVATE, told_of_the_machine
+from conftest import HANG
 from tracking.test_offline import of_kind, read_offline
 from training.continued_runs import outcome, own_signals, signal_at, tiny, train_until_done  # noqa: F401
 
@@ -46,9 +46,7 @@ TALKER = (f"+callbacks={{talk: {{_target_: {Talker.__module__}.Talker}}}}",)
 
 
 @pytest.fixture(scope="module")
-def folders(
-    store_root: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, tuple[Path, list[dict[str, Any]]]]]:
+def folders(store_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, list[dict[str, Any]]]]:
     """By name, runs with their records for W&B: one without a tracker, one that was interrupted in a validation."""
     top = tmp_path_factory.mktemp("talking")
     identity = ["logger.wandb.project=thesis", "logger.wandb.name=the one", "logger.wandb.tags=[red,mini]"]
@@ -56,12 +54,14 @@ def folders(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(top))
         patch.setenv("WANDB_NAME", "of the environment")
+        for seconds in ("ENDING_SECONDS", "FINISH_SECONDS"):  # on a busy machine W&B takes longer
+            patch.setattr(f"alexnet_lab.tracking.wandb_tracker.{seconds}", HANG)
         patch.setattr(sys, "argv", ["src/train.py", "data.url=https://lovelace:sesame@mirror.example/x"])
         train_until_done(tiny(store_root, "logger=csv", TALKER[0].replace("Talker", "Silent")), top / "plain")
-        train_until_done(tiny(store_root, *watched, "logger.wandb.private=true"), top / "private")
+        train_until_done(tiny(store_root, *watched, "logger.wandb.private=true", "optim.epochs=1"), top / "private")
         signal_at(patch, "validation_step", lambda module: module.trainer.global_step == 7)
         assert len(train_until_done(tiny(store_root, *watched), top / "interrupted")) == 1
-    yield {
+    return {
         name: (top / name, [row for one in sorted((top / name).glob("wandb/*run-*")) for row in read_offline(one)])
         for name in ("plain", "private", "interrupted")
     }
@@ -99,13 +99,10 @@ def test_what_callbacks_log_is_at_its_step(folders) -> None:
     assert not any("ignored" in row for row in rows.values())
     [run] = {row["run_id"]: row for row in of_kind(records, "run")}.values()
     assert (run["project"], run["display_name"], run["tags"]) == ("thesis", "the one", ["mini", "fractals", "red"])
-    told = {}
-    for update in of_kind(records, "config"):
-        told |= update["update"]
-    assert told["of_talker"] == {"depth": 3} or told.get("of_talker.depth") == 3
+    assert {"of_talker": {"depth": 3}} in [update.get("update") for update in of_kind(records, "config")]
     summary: dict[str, Any] = {}
     for update in of_kind(records, "summary"):
-        summary |= update["update"]
+        summary |= update.get("update", {})
     assert summary["verdict"] == "good"
     assert "best_val_top1_error" in summary
 
@@ -118,7 +115,7 @@ def test_watching_shows_every_layer_and_changes_no_bit(folders) -> None:
     for name, tensor in checkpoint["state_dict"].items():
         for kind in ("gradients", "parameters"):
             assert sum(rows[14][f"{kind}/{name.removeprefix('network.')}.values"]) == tensor.numel(), (kind, name)
-    assert outcome(folders["interrupted"][0]) == outcome(folders["plain"][0]) == outcome(folders["private"][0])
+    assert outcome(folders["interrupted"][0]) == outcome(folders["plain"][0])
 
 
 def test_the_table_beside_it_loses_no_row_where_the_run_is_continued(folders) -> None:
@@ -128,7 +125,7 @@ def test_the_table_beside_it_loses_no_row_where_the_run_is_continued(folders) ->
             tables[name] = list(csv.DictReader(file))
     assert [row["epochs_squared"] for row in tables["plain"] if row["epochs_squared"]] == ["0.0", "1.0", "4.0"]
     assert [row["step"] for row in tables["plain"] if row["val_loss"]] == ["6", "13", "20"]
-    assert tables["interrupted"] == tables["plain"] == tables["private"]
+    assert tables["interrupted"] == tables["plain"]
 
 
 def test_the_machine_is_told_as_wandb_tells_it_unless_that_is_private(folders) -> None:
@@ -138,18 +135,19 @@ def test_the_machine_is_told_as_wandb_tells_it_unless_that_is_private(folders) -
         environments |= part
     assert environments["program"].endswith("src/train.py")
     assert environments["args"] == ["data.url=https://mirror.example/x"]
-    assert environments["host"] and environments["cpu_count"] > 0 and environments["executable"] == sys.executable
+    assert environments["host"] == os.uname().nodename
+    assert environments["executable"] == sys.executable
+    assert environments["cpu_count"] > 0
     assert list(of_kind(records, "stats"))
     assert [path.name for path in folder.glob("wandb/*/files/requirements.txt")] == ["requirements.txt"] * 2
-    told = json.dumps(records)
-    assert "sesame" not in told
+    assert "sesame" not in json.dumps(records)
 
     folder, records = folders["private"]
-    assert not list(of_kind(records, "environment")) or not {"host", "args", "program"} & set(
-        next(of_kind(records, "environment"))
-    )
+    assert list(of_kind(records, "history"))
+    assert not list(of_kind(records, "environment"))
+    for private in (os.uname().nodename, "mirror.example", sys.executable, str(Path.cwd())):
+        assert f'"{private}' not in json.dumps(records)
     assert not list(folder.glob("wandb/*/files/requirements.txt"))
-    assert told_of_the_machine(None) == PRIVATE
 
 
 @pytest.mark.parametrize("values", [torch.arange(640.0), torch.full((5,), 2.0), torch.tensor([1.0, torch.nan, 2.0])])

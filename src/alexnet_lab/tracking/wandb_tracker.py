@@ -108,12 +108,19 @@ class WandbTracker(Tracker):
         # Epochs that have passed, a fraction between two of them: the axis of every curve.
         row = {"do": "row", "step": step, "values": {**values, "epoch": step / self._steps_per_epoch}, **drawn}
         # W&B takes nothing more of a step that it knows when a run goes on. So the last step before a validation waits
-        # for its end: where that is interrupted, the run that goes on tells of it.
+        # for its end: where that is interrupted, the run that goes on tells of it, its own row from metrics.csv.
         if step % self._steps_per_validation == 0 and step > self._validated:
             self._last_step.append(row)
             return
         self._tell_last_step()
         self._tell(**row)
+
+    def untold(self) -> list[dict[str, Any]]:
+        """What callbacks said of a step whose validation is not over."""
+        return [row for row in self._last_step if "train_loss" not in row["values"]]
+
+    def told_again(self, rows: list[dict[str, Any]]) -> None:
+        self._last_step = [*rows, *self._last_step]
 
     def _tell_last_step(self) -> None:
         for row in self._last_step:
@@ -181,10 +188,17 @@ def exit_code(error: BaseException | None) -> int:
 
 
 class _Start(Callback):
-    """Starts the tracker when the trainer knows its ranks."""
+    """Starts the tracker when the trainer knows its ranks, and keeps in a checkpoint what it has not told yet."""
 
     def __init__(self, tracker: WandbTracker) -> None:
         self.tracker = tracker
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self.tracker.start(trainer, pl_module)
+
+    def state_dict(self) -> dict[str, Any]:
+        untold = self.tracker.untold()
+        return {"untold": untold} if untold else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.tracker.told_again(state_dict["untold"])
