@@ -353,9 +353,13 @@ class WandbConfig:
 class MlflowConfig:
     """What MLflow is told of a run. What is null is as its variables of the environment say."""
 
-    experiment_name: str | None = option(None, "the experiment; null: MLFLOW_EXPERIMENT_NAME, or the sweep")
-    run_name: str | None = option(None, "of the run; null: the name of its folder")
-    tracking_uri: str | None = option(None, "where it is kept; null: MLFLOW_TRACKING_URI, or the run folder's mlruns/")
+    experiment_name: str | None = option(
+        None, "the experiment; null: MLFLOW_EXPERIMENT_NAME, or the sweep (single for a run of none)"
+    )
+    run_name: str | None = option(None, "of the run; null: variant and seed")
+    tracking_uri: str | None = option(
+        None, "where it is kept; null: MLFLOW_TRACKING_URI, or the run folder's mlflow.db"
+    )
 
 
 TRACKERS = ("csv", "mlflow", "tensorboard", "wandb")

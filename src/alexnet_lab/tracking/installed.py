@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from functools import cache
@@ -26,6 +27,12 @@ def check_trackers(choice: TrackerConfig) -> None:
         modules, missing = CLIENTS.get(name, ((), ""))
         if modules and not any(map(find_spec, modules)):
             raise UserError(f"logger={name}: {missing}")
+    named = choice.mlflow.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if "mlflow" in choice.names() and not named and not find_spec("sqlalchemy"):
+        raise UserError(
+            "logger=mlflow: mlflow-skinny keeps nothing itself; say logger.mlflow.tracking_uri=URL of a server, or pip "
+            "install mlflow"
+        )
     if "wandb" in choice.names() and choice.wandb.mode == "online" and (why := _not_online()):
         raise UserError(f"logger.wandb.mode=online: {why}; or drop it, and `make sync` uploads the run later")
 
