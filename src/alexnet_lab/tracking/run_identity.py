@@ -93,7 +93,7 @@ def told_configuration(run: RunConfig) -> dict[str, Any]:
     return {
         key: value
         for key, value in flat.items()
-        if key not in (*PATHS, "import_from") and not key.startswith("logger.")
+        if key not in (*PATHS, "import_from", "init_from") and not key.startswith("logger.")
     }
 
 

@@ -26,7 +26,7 @@ from alexnet_lab.training.own_loss import Loss, make_loss
 from alexnet_lab.training.ranks import Ranks
 from alexnet_lab.training.recipe import apply_group_lr_overrides, for_lightning, make_optimizer, make_schedules
 from alexnet_lab.training.saved_run import read_saved_run
-from alexnet_lab.weights.initial_weights import frozen_normalizations
+from alexnet_lab.weights.initial_weights import freeze, frozen_normalizations
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +78,8 @@ class Classifier(lightning.LightningModule):
         that are not built in may be made, which runs their code. Raises UserError for a file that is no checkpoint.
         """
         saved = read_saved_run(Path(checkpoint_path), trust)
+        if saved.run.freeze is not None:
+            freeze(saved.network, saved.run.freeze)
         augmentation = Augmentation(saved.run.model.input_size, saved.pixel_mean.numpy())
         loss, ranks = make_loss(saved.run), Ranks(None, saved.run.trainer.collective_timeout)
         module = cls(
