@@ -57,27 +57,15 @@ def folders(store_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
         for seconds in ("ENDING_SECONDS", "FINISH_SECONDS"):  # on a busy machine W&B takes longer
             patch.setattr(f"alexnet_lab.tracking.wandb_tracker.{seconds}", HANG)
         patch.setattr(sys, "argv", ["src/train.py", "data.url=https://lovelace:sesame@mirror.example/x"])
-        train_until_done(tiny(store_root, "logger=csv", TALKER[0].replace("Talker", "Silent")), top / "plain")
+        train_until_done(tiny(store_root, "logger=csv", *TALKER), top / "plain")
+        train_until_done(tiny(store_root, "logger=none", "optim.epochs=1", *TALKER), top / "alone")
         train_until_done(tiny(store_root, *watched, "logger.wandb.private=true", "optim.epochs=1"), top / "private")
         signal_at(patch, "validation_step", lambda module: module.trainer.global_step == 7)
         assert len(train_until_done(tiny(store_root, *watched), top / "interrupted")) == 1
     return {
         name: (top / name, [row for one in sorted((top / name).glob("wandb/*run-*")) for row in read_offline(one)])
-        for name in ("plain", "private", "interrupted")
+        for name in ("plain", "alone", "private", "interrupted")
     }
-
-
-class Silent(Talker):
-    """Logs the same without an experiment of W&B's."""
-
-    def on_train_batch_end(self, trainer: Any, pl_module: Any, *arguments: Any) -> None:
-        pl_module.log("norm_of_head", sum(float(p.detach().square().sum()) for p in pl_module.parameters()))
-
-    def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        self.log("epochs_squared", float(trainer.current_epoch**2))
-
-    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        pass
 
 
 def rows_of(records: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
@@ -107,6 +95,12 @@ def test_what_callbacks_log_is_at_its_step(folders) -> None:
     assert "best_val_top1_error" in summary
 
 
+def test_without_a_tracker_the_same_callback_has_its_numbers_in_the_run_folder(folders) -> None:
+    with (folders["alone"][0] / "callback_metrics.csv").open() as file:
+        rows = [(row["step"], float(row["value"])) for row in csv.DictReader(file) if row["key"] == "half_step"]
+    assert rows == [(str(step), step / 2) for step in range(1, 8)]
+
+
 def test_watching_shows_every_layer_and_changes_no_bit(folders) -> None:
     rows = rows_of(folders["interrupted"][1])
     watched = {step for step, row in rows.items() if any(key.startswith("gradients/") for key in row)}
@@ -120,9 +114,11 @@ def test_watching_shows_every_layer_and_changes_no_bit(folders) -> None:
 
 def test_the_table_beside_it_loses_no_row_where_the_run_is_continued(folders) -> None:
     tables = {}
-    for name, (folder, _) in folders.items():
-        with (folder / "csv_logger" / "metrics.csv").open() as file:
-            tables[name] = list(csv.DictReader(file))
+    for name in ("plain", "interrupted"):
+        with (folders[name][0] / "csv_logger" / "metrics.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        # What is said to W&B's run alone is in the table of a run without it.
+        tables[name] = [row for row in rows if not row.pop("half_step", "")]
     assert [row["epochs_squared"] for row in tables["plain"] if row["epochs_squared"]] == ["0.0", "1.0", "4.0"]
     assert [row["step"] for row in tables["plain"] if row["val_loss"]] == ["6", "13", "20"]
     assert tables["interrupted"] == tables["plain"]

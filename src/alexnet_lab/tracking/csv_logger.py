@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from argparse import Namespace
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from alexnet_lab.core.growing_file import GrowingText
+from alexnet_lab.tracking.wandb_logger import Experiment
 
 FOLDER, FILE = "csv_logger", "metrics.csv"
 
@@ -31,6 +32,7 @@ class CsvLogger(Logger):
         self.path = folder / FOLDER / FILE
         self._file: GrowingText | None = None
         self._names: list[str] = []
+        self.step: Callable[[], int | None] = lambda: None  # that the run is at
         self._again: list[Mapping[str, str]] = []  # rows of the last step that is done, which may be logged once more
 
     @property
@@ -51,8 +53,14 @@ class CsvLogger(Logger):
 
     @property
     @rank_zero_experiment
-    def experiment(self) -> CsvLogger:
-        return self
+    def experiment(self) -> Experiment:
+        """As that of W&B: its numbers are rows too."""
+        return Experiment(lambda values, **drawn: self._keep(values), lambda kind, values: None)
+
+    def _keep(self, values: dict[str, Any]) -> None:
+        numbers = {key: value for key, value in values.items() if isinstance(value, (int, float))}
+        if numbers:
+            self.log_metrics(numbers, self.step())
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *arguments: Any, **options: Any) -> None:
         """They are in config.yaml."""
@@ -104,6 +112,7 @@ class GoesOn(Callback):
         self.logger = logger
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self.logger.step = lambda: max(0, trainer.global_step - 1)
         self.logger.go_on(trainer.global_step)
 
 

@@ -102,7 +102,7 @@ class Experiment:
                 bins[key] = counted
             elif key not in self._said:
                 self._said.add(key)
-                text = "W&B: %s is left out (%s): numbers, text, arrays, tensors and images are handed on"
+                text = "%s, which a callback logs, is left out (%s): trackers get numbers, text, arrays and images"
                 log.warning(text, key, type(value).__name__)
         if values or bins or png:
             self._tell(values, bins=bins, png=png)

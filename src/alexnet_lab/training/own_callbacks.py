@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 import json
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
+from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
@@ -20,6 +21,7 @@ from alexnet_lab.config.parts import make
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.growing_file import GrowingText
 from alexnet_lab.runs.metrics import LOGGED
+from alexnet_lab.tracking.wandb_logger import Experiment
 
 ROWS_FILE = "callback_metrics.csv"
 HEAD = "step,key,value\n"
@@ -93,6 +95,7 @@ class CallbackRows(Logger):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.path, self.kept = folder / ROWS_FILE, 0
+        self.step: Callable[[], int | None] = lambda: None  # that the run is at
         self._file: GrowingText | None = None
 
     @property
@@ -106,6 +109,15 @@ class CallbackRows(Logger):
     @property
     def save_dir(self) -> str:
         return str(self.path.parent)
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Experiment:
+        """What a callback finds that speaks with W&B's run, where there is no tracker: its numbers are kept here."""
+        return Experiment(lambda values, **drawn: self._keep(values), lambda kind, values: None)
+
+    def _keep(self, values: dict[str, Any]) -> None:
+        self.log_metrics({key: one for key, one in values.items() if isinstance(one, (int, float))}, self.step())
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *arguments: Any, **options: Any) -> None:
         """They are in config.yaml."""
@@ -152,4 +164,5 @@ class ContinuedRows(Callback):
         self.rows.kept = state_dict["rows"]
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self.rows.step = lambda: trainer.global_step
         self.rows.open()
