@@ -15,6 +15,7 @@ from PIL import Image
 
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.tracking.installed import check_trackers
+from alexnet_lab.tracking.make_tracker import make_tracker
 from config.test_config import composed
 from conftest import HANG
 from tracking.tracked import on_a_terminal, starter
@@ -110,6 +111,14 @@ def test_a_tracker_that_is_not_installed_ends_in_a_line(monkeypatch: pytest.Monk
         with pytest.raises(UserError, match=f"logger={name}: .* is not installed; {client}"):
             check_trackers(composed(f"logger=[wandb,{name}]").logger)
     check_trackers(composed("logger=[wandb,csv]").logger)
+
+
+def test_ones_own_tracker_may_have_others_beside_it(tmp_path: Path) -> None:
+    own = ("logger=own", "logger._target_=lightning.pytorch.loggers.CSVLogger", "logger.flush_logs_every_n_steps=3")
+    tracker = make_tracker(composed(*own, "logger.with_csv=true", "logger.with_wandb=true"), tmp_path, lambda by: None)
+    assert [type(logger).__name__ for logger in tracker.loggers] == ["WandbLogger", "CsvLogger", "CSVLogger"]
+    [alone] = make_tracker(composed(*own), tmp_path, lambda by: None).loggers
+    assert alone.save_dir == str(tmp_path)
 
 
 def check_run(folder: Path) -> None:
