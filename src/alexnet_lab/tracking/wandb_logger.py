@@ -7,6 +7,7 @@ import io
 import logging
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,9 +34,14 @@ class WandbLogger(Logger):
     tell: of values at the step that the run is at.
     """
 
-    def __init__(self, name: str, tell: Tell, keep: Keep) -> None:
+    def __init__(self, name: str, folder: Path, tell: Tell, keep: Keep) -> None:
         super().__init__()
-        self._name, self._experiment = name, Experiment(tell, keep)
+        self._name, self._folder, self._experiment = name, folder, Experiment(tell, keep)
+
+    @property
+    def save_dir(self) -> str:
+        """The run folder, which a trainer's log_dir then is."""
+        return str(self._folder)
 
     @property
     def name(self) -> str:

@@ -47,7 +47,7 @@ class WandbTracker(Tracker):
         self.callbacks = [_Start(self), PredictionImages(self.images)]
         if said.watch is not None:
             self.callbacks.append(Watch(said.watch, said.log_freq, self._histograms))
-        self.logger = WandbLogger(said.project or PROJECT, self._values, self._keep)
+        self.logger = WandbLogger(said.project or PROJECT, folder, self._values, self._keep)
         self.loggers.append(self.logger)
         self._trainer: lightning.Trainer | None = None
         self._early: list[dict[str, Any]] = []  # what callbacks say before W&B's process is there
