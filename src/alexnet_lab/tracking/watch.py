@@ -44,4 +44,5 @@ class Watch(Callback):
 def _scale(trainer: lightning.Trainer, optimizer: Optimizer) -> float:
     """What gradients are still multiplied with: in mixed precision a fused optimizer unscales them itself, later."""
     scaler: Any = getattr(trainer.precision_plugin, "scaler", None)
-    return float(scaler.get_scale()) if scaler is not None and hasattr(optimizer, "_step_supports_amp_scaling") else 1.0
+    unscales_itself = getattr(optimizer, "_step_supports_amp_scaling", False)  # as PyTorch's GradScaler asks too
+    return float(scaler.get_scale()) if scaler is not None and unscales_itself else 1.0
