@@ -239,6 +239,8 @@ def explain(error: BaseException) -> str:
             return f"{group}={option}: is a claim of the paper, which python src/reproduce.py experiment=NAME tests"
         advice = f"did you mean {near[0]}? There are" if near else "choose from"
         return f"{group}={option}: no such option; {advice} {', '.join(options)}"
+    if found := re.search(r"Error merging override (([\w.]+)=[^\n]*)\s.*is not a subclass of", text, re.DOTALL):
+        return f"{found[1].strip()}: {found[2]} is a group of options; say {found[2]}.KEY=VALUE"
     if found := re.search(r"Error merging override ([^\n]+)", text):
         return f"{found[1].strip()}: {_plain_cause(chain)}"
     if found := re.search(r"full_key: ([\w.]+)", text):
