@@ -370,7 +370,7 @@ class TrackerConfig:
     """What every tracker has."""
 
     name: str = option("wandb", "the tracker that was chosen last", choices=("none", *TRACKERS))
-    with_csv: bool = option(False, "Lightning's CSVLogger is told, perhaps beside others")
+    with_csv: bool = option(False, "a table as Lightning's CSVLogger writes it is kept, perhaps beside others")
     with_mlflow: bool = option(False, "MLflow is told, perhaps beside others")
     with_tensorboard: bool = option(False, "TensorBoard is told, perhaps beside others")
     with_wandb: bool = option(False, "W&B is told, perhaps beside others")
