@@ -1,6 +1,7 @@
 """What W&B costs a run without an account: at its start, a step, and at its end. Run by `make bench-tracking`.
 
-Runs the same short training with logger=none and logger=wandb in turns, each in a fresh process, and takes medians.
+Runs the same short training with logger=none, logger=wandb and Lightning's own WandbLogger (which draws no images) in
+turns, each in a fresh process, and takes medians.
 start: from the command to the first row of metrics.csv; end: from its last row to the end of the process. W&B's own
 process starts during the first epoch. Validation and the images are counted into the steps before them.
 """
@@ -22,6 +23,11 @@ from pathlib import Path
 from alexnet_lab.core.parallel import usable_cores
 
 SOURCE = Path(__file__).parents[1] / "src"
+LOGGERS = {
+    "none": ["logger=none"],
+    "wandb": ["logger=wandb"],
+    "lightning": ["logger=own", "logger._target_=lightning.pytorch.loggers.WandbLogger", "logger.offline=true"],
+}
 PHASES = ("start", "a step of epoch 1, ms", "a later step, ms", "end", "in all")
 
 
@@ -33,7 +39,7 @@ def measure(folder: Path, logger: str, epochs: int) -> dict[str, float]:
     arguments = [
         *small,
         f"trainer.max_epochs={epochs}",
-        f"logger={logger}",
+        *LOGGERS[logger],
         f"sweep={sweep}",
         "trainer.accelerator=cpu",
     ]
@@ -74,7 +80,7 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.epochs < 2:
         parser.error("--epochs: at least 2")
-    taken: dict[str, list[dict[str, float]]] = {"none": [], "wandb": []}
+    taken: dict[str, list[dict[str, float]]] = {logger: [] for logger in LOGGERS}
     with tempfile.TemporaryDirectory() as scratch:
         measure(Path(scratch), "none", 2)  # which makes the images
         for _ in range(asked.repeats):
@@ -83,10 +89,10 @@ def main() -> None:
                 print(f"logger={logger}: {runs[-1]['in all']:.1f} s", file=sys.stderr, flush=True)
     print(f"{date.today()}, {usable_cores()} cores of {platform.processor() or platform.machine()}, ", end="")
     print(f"medians of {asked.repeats} runs of {asked.epochs} epochs, images after epochs 1, 2, 4 and the last")
-    print(f"{'seconds':22} {'logger=none':>12} {'logger=wandb':>13} {'difference':>11}")
+    print(f"{'seconds':22} {'logger=none':>12} {'logger=wandb':>13} {'WandbLogger':>12}")
     for phase in PHASES:
-        without, with_it = (statistics.median(run[phase] for run in taken[logger]) for logger in ("none", "wandb"))
-        print(f"{phase:22} {without:12.2f} {with_it:13.2f} {with_it - without:+11.2f}")
+        without, ours, lightnings = (statistics.median(run[phase] for run in runs) for runs in taken.values())
+        print(f"{phase:22} {without:12.2f} {ours:13.2f} {lightnings:12.2f}")
 
 
 if __name__ == "__main__":

@@ -58,9 +58,10 @@ class Option:
 def options() -> Iterator[Option]:
     """Of the run and of the default option of each group."""
     run = RunConfig()
-    for prefix, node in (("", run), *((f"{group}.", getattr(run, group)) for group in CONFIG_GROUPS)):
+    trackers = (("logger.wandb.", run.logger.wandb), ("logger.mlflow.", run.logger.mlflow))
+    for prefix, node in (("", run), *((f"{group}.", getattr(run, group)) for group in CONFIG_GROUPS), *trackers):
         for item in dataclasses.fields(node):
-            if prefix or item.name not in CONFIG_GROUPS:
+            if (prefix or item.name not in CONFIG_GROUPS) and item.name not in ("wandb", "mlflow"):
                 yield Option(prefix + item.name, str(item.type), dict(item.metadata))
 
 

@@ -11,14 +11,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from alexnet_lab.cli.composed import compose
     from alexnet_lab.core.errors import UserError
+    from alexnet_lab.data.module import ImageData
     from alexnet_lab.evaluation.image_classifier import ImageClassifier, Prediction, load
     from alexnet_lab.networks.build import build_network
+    from alexnet_lab.training.module import Classifier
 
 __version__ = "0.1.0"
-__all__ = ["ImageClassifier", "Prediction", "UserError", "build_network", "compose", "load"]
+__all__ = [
+    "Classifier",
+    "ImageClassifier",
+    "ImageData",
+    "Prediction",
+    "UserError",
+    "build_network",
+    "compose",
+    "load",
+]
 
 _MODULES = {
+    "Classifier": "alexnet_lab.training.module",
     "ImageClassifier": "alexnet_lab.evaluation.image_classifier",
+    "ImageData": "alexnet_lab.data.module",
     "Prediction": "alexnet_lab.evaluation.image_classifier",
     "UserError": "alexnet_lab.core.errors",
     "build_network": "alexnet_lab.networks.build",

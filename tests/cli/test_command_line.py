@@ -52,7 +52,7 @@ WRONG = {
     "hydra.callbacks.preflight=null": "is not available here",
     "-m seed=range(0,1000000000)": "a sweep has from 1 to 10000",
     "--resume": "options of a run are given as KEY=VALUE",
-    "logger=[]": "logger: takes one option",
+    "logger=[]": "names no tracker",
     "-m model=[mini,alexnet] seed=0": "model: takes one option",
     "hydra.job.chdir=true": "from where the program is started",
     "hydra.sweep.dir=out": "is for sweeps",

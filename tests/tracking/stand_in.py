@@ -164,6 +164,10 @@ class StandIn:
     def GetDefaultEntity(self, asked: dict[str, Any]) -> Any:  # noqa: N802
         return {"viewer": {"id": "user", "entity": ENTITY}}
 
+    def OrganizationCoreWeaveOrganizationID(self, asked: dict[str, Any]) -> Any:  # noqa: N802
+        """Asked by what W&B records of a machine."""
+        return {"entity": {"organization": {"coreWeaveOrganizationId": None}}}
+
     def View(self, asked: dict[str, Any]) -> Any:  # noqa: N802
         if asked["name"] not in self.projects:
             return {"project": None}

@@ -13,6 +13,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from alexnet_lab.core.errors import UserError
+from alexnet_lab.tracking.installed import check_trackers
+from alexnet_lab.tracking.make_tracker import make_tracker
+from config.test_config import composed
 from conftest import HANG
 from tracking.tracked import on_a_terminal, starter
 
@@ -91,6 +95,30 @@ def test_switched_off_it_leaves_nothing_and_what_its_variables_say_is_recorded(s
     [offline] = tmp_path.glob("runs/offline/*/wandb/offline-run-*")
     [run] = of_kind(read_offline(offline), "run")
     assert (run["project"], run["notes"], run["tags"]) == ("thesis", "after the fix", ["mini", "fractals", "blue"])
+
+
+def test_a_run_that_has_to_be_online_does_not_begin_without_a_key(small, tmp_path: Path) -> None:
+    process = starter(tmp_path)("train.py", *small, "logger=wandb", "logger.wandb.mode=online")
+    said = process.communicate(timeout=HANG)[0]
+    assert process.returncode == 2, said
+    assert said.startswith("error: logger.wandb.mode=online: no key; run `wandb login`, or set WANDB_API_KEY")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_tracker_that_is_not_installed_ends_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alexnet_lab.tracking.installed.find_spec", lambda name: None)
+    for name, client in {"mlflow": "pip install mlflow-skinny", "tensorboard": "pip install tensorboard"}.items():
+        with pytest.raises(UserError, match=f"logger={name}: .* is not installed; {client}"):
+            check_trackers(composed(f"logger=[wandb,{name}]").logger)
+    check_trackers(composed("logger=[wandb,csv]").logger)
+
+
+def test_ones_own_tracker_may_have_others_beside_it(tmp_path: Path) -> None:
+    own = ("logger=own", "logger._target_=lightning.pytorch.loggers.CSVLogger", "logger.flush_logs_every_n_steps=3")
+    tracker = make_tracker(composed(*own, "logger.with_csv=true", "logger.with_wandb=true"), tmp_path, lambda by: None)
+    assert [type(logger).__name__ for logger in tracker.loggers] == ["WandbLogger", "CsvLogger", "CSVLogger"]
+    [alone] = make_tracker(composed(*own), tmp_path, lambda by: None).loggers
+    assert alone.save_dir == str(tmp_path)
 
 
 def check_run(folder: Path) -> None:

@@ -35,7 +35,7 @@ def tracked(tmp_path: Path) -> Start:
 @pytest.fixture
 def watched(small: tuple[str, ...]) -> tuple[str, ...]:
     """Overrides for a run of a few seconds on W&B."""
-    return (*small, "logger=wandb", "trainer.max_epochs=2")
+    return (*small, "logger=wandb", "logger.wandb.private=true", "trainer.max_epochs=2")
 
 
 def the_folder(tmp_path: Path, sweep: str) -> Path:

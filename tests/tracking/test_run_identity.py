@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from alexnet_lab.runs.paths import job_name
-from alexnet_lab.tracking.run_identity import description, run_id
+from alexnet_lab.tracking.run_identity import description, run_id, shown
 from config.test_config import composed
 
 
@@ -55,6 +55,7 @@ def test_what_the_environment_says_to_wandb_is_heeded(tmp_path: Path, monkeypatc
     told = description(composed("sweep=ours"), tmp_path, 10, devices=1)
     assert {key: told[key] for key in told if key != "config"} == {
         "id": "mine0",
+        "entity": None,  # which W&B's client reads itself
         "project": "thesis",
         "name": "the one",
         "notes": "after the fix",
@@ -62,4 +63,15 @@ def test_what_the_environment_says_to_wandb_is_heeded(tmp_path: Path, monkeypatc
         "job_type": "ablation",
         "tags": ["mini", "fractals", "blue", "green"],
     }
-    assert description(composed("logger.project=own"), tmp_path, 10, devices=1)["project"] == "own"
+    words = ("project", "entity", "name", "notes", "group", "job_type", "id")
+    said = composed(*(f"logger.wandb.{word}=own" for word in words), "logger.wandb.tags=[red]")
+    told = description(said, tmp_path, 10, devices=1)
+    assert {told[word] for word in words} == {"own"}
+    assert told["tags"] == ["mini", "fractals", "blue", "green", "red"]
+    assert description(composed("logger.project=own"), tmp_path, 10, devices=1)["project"] == "own"  # as it once was
+
+
+def test_a_command_is_told_without_what_looks_like_a_secret() -> None:
+    assert shown("data.url=https://lovelace:sesame@mirror.example/a@b") == "data.url=https://mirror.example/a@b"
+    assert shown("logger.api_key=sesame") == "logger.api_key=..."
+    assert shown("model.lrn=true") == "model.lrn=true"

@@ -7,6 +7,7 @@ code 2; anything else is a bug and keeps its traceback.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import difflib
 import os
 import re
@@ -185,8 +186,16 @@ def known_keys() -> list[str]:
     keys = dict.fromkeys(RunConfig.__dataclass_fields__)
     for group in GROUPS:
         classes = CHOICES[group][1].values() if group in CHOICES else [type(getattr(RunConfig(), group))]
-        keys |= dict.fromkeys(f"{group}.{name}" for kind in classes for name in kind.__dataclass_fields__)
+        for kind in classes:
+            keys |= dict.fromkeys(_keys(kind(), f"{group}."))
     return list(keys)
+
+
+def _keys(options: Any, prefix: str) -> Iterator[str]:
+    for item in dataclasses.fields(options):
+        yield prefix + item.name
+        if dataclasses.is_dataclass(part := getattr(options, item.name)):
+            yield from _keys(part, f"{prefix}{item.name}.")
 
 
 def known_claims() -> list[str]:
@@ -230,6 +239,8 @@ def explain(error: BaseException) -> str:
             return f"{group}={option}: is a claim of the paper, which python src/reproduce.py experiment=NAME tests"
         advice = f"did you mean {near[0]}? There are" if near else "choose from"
         return f"{group}={option}: no such option; {advice} {', '.join(options)}"
+    if found := re.search(r"Error merging override (([\w.]+)=[^\n]*)\s.*is not a subclass of", text, re.DOTALL):
+        return f"{found[1].strip()}: {found[2]} is a group of options; say {found[2]}.KEY=VALUE"
     if found := re.search(r"Error merging override ([^\n]+)", text):
         return f"{found[1].strip()}: {_plain_cause(chain)}"
     if found := re.search(r"full_key: ([\w.]+)", text):

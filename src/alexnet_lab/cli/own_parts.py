@@ -54,7 +54,7 @@ def check_own_parts(run: RunConfig) -> int | None:
 
 def _check(run: RunConfig) -> int:
     from alexnet_lab.data.own_transforms import check_transforms  # here, because torch takes seconds to load
-    from alexnet_lab.tracking.make_tracker import check_logger
+    from alexnet_lab.tracking.make_tracker import check_own_logger
     from alexnet_lab.training.own_callbacks import make_callbacks
     from alexnet_lab.training.own_loss import check_loss
     from alexnet_lab.training.recipe import check_recipe
@@ -67,5 +67,5 @@ def _check(run: RunConfig) -> int:
     check_loss(run, classes)
     check_transforms(run)
     make_callbacks(run.callbacks, epochs_between)
-    check_logger(run.logger)
+    check_own_logger(run.logger)
     return parameters

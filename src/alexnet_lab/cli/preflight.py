@@ -22,8 +22,8 @@ from alexnet_lab.cli import command_line
 from alexnet_lab.cli.composition import overrides_of_hydra
 from alexnet_lab.cli.own_parts import add_folders, check_own_parts
 from alexnet_lab.config.checks import typed
-from alexnet_lab.config.options import GROUPS, RunConfig, TrainerConfig
-from alexnet_lab.config.own import OwnPart
+from alexnet_lab.config.options import GROUPS, TRACKERS, RunConfig, TrainerConfig
+from alexnet_lab.config.own import OwnPart, is_own
 from alexnet_lab.core import parent_watchdog, streams
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.files import check_folder_writable, check_no_links, nearest_existing
@@ -31,6 +31,7 @@ from alexnet_lab.core.hydra_compat import stored
 from alexnet_lab.core.parallel import usable_cores
 from alexnet_lab.core.paths import RUNS
 from alexnet_lab.runs.lock import hold_for_life, inherited_lock
+from alexnet_lab.tracking.installed import check_trackers
 
 CPU_PROCESSES_PER_CORE = 4  # more than that would only wait for each other
 FEWEST_CPU_PROCESSES = 8
@@ -147,11 +148,7 @@ def check_job(config: DictConfig, folder: Path = RUNS) -> RunConfig:
     folder: where its run folder is to be. Raises UserError, or OmegaConf's error where a value is missing or
     cannot be resolved.
     """
-    for group in GROUPS:
-        if not isinstance(config.hydra.runtime.choices.get(group), str):  # as after model=[mini,alexnet]
-            beside = "; another beside it is logger.with_csv=true, with_tensorboard or with_wandb"
-            more = beside if group == "logger" else "; python src/train.py --help lists them"
-            raise UserError(f"{group}: takes one option{more}")
+    _check_choices(config)
     own = copy.deepcopy(config)
     with open_dict(own):
         del own["hydra"]
@@ -159,11 +156,34 @@ def check_job(config: DictConfig, folder: Path = RUNS) -> RunConfig:
     _check_labels(overrides)
     run = typed(own, config.hydra.runtime.choices)
     _check_switches(run, overrides)
+    _check_trackers(run, overrides)
     _check_schedule(run, overrides)
     _check_presets(run, config.hydra.runtime.choices)
     add_folders(run, config.hydra)
     check_machine(run, folder)
     return run
+
+
+def _check_choices(config: DictConfig) -> None:
+    """Refuse several options of a group that takes one, as after model=[mini,alexnet]; trackers may be several."""
+    for group in GROUPS:
+        if isinstance(config.hydra.runtime.choices.get(group), str):
+            continue
+        if group != "logger":
+            raise UserError(f"{group}: takes one option; python src/train.py --help lists them")
+        if not config.logger.name and not is_own(config.logger):
+            raise UserError("logger=[]: names no tracker; logger=none does without one")
+
+
+def _check_trackers(run: RunConfig, overrides: Iterable[str]) -> None:
+    """Refuse what is said to a tracker that the run does not have; a file of options may say it for any."""
+    for text in overrides:
+        key = text.lstrip("+").partition("=")[0]
+        words = key.split(".")
+        tracker = "wandb" if key in ("logger.project", "logger.log_artifacts") else words[1] if len(words) > 2 else ""
+        if words[0] == "logger" and tracker in TRACKERS and tracker not in run.logger.names():
+            here = ",".join(run.logger.names()) or run.logger.name
+            raise UserError(f"{key}: is read with logger={tracker}, and this run has logger={here}")
 
 
 def _check_switches(run: RunConfig, overrides: Iterable[str]) -> None:
@@ -172,7 +192,10 @@ def _check_switches(run: RunConfig, overrides: Iterable[str]) -> None:
         key, _, value = text.lstrip("+").partition("=")
         if re.fullmatch(r"-?\d+", value) and value not in ("0", "1"):
             group, _, name = key.rpartition(".")
-            fields = dataclasses.fields(getattr(run, group)) if group in GROUPS else ()
+            node: Any = run
+            for word in group.split("."):
+                node = getattr(node, word, None)
+            fields = dataclasses.fields(node) if dataclasses.is_dataclass(node) and group else ()
             if any(item.name == name and item.type == "bool" for item in fields):
                 raise UserError(f"{key}={value}: must be true or false")
 
@@ -213,6 +236,7 @@ def _check_presets(run: RunConfig, choices: Mapping[str, Any]) -> None:
 def check_machine(run: RunConfig, folder: Path = RUNS) -> None:
     """Raise UserError where this machine lacks what the run needs: devices, memory, images, space, permission."""
     check_devices(run.trainer)
+    check_trackers(run.logger)
     parameters = check_own_parts(run)
     if parameters is None:
         parameters = run.model.number_of_parameters(getattr(run.data, "num_classes", CLASSES_IF_UNKNOWN))

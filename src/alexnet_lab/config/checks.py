@@ -20,6 +20,7 @@ from alexnet_lab.config.options import (
     GROUPS,
     OWN,
     SINGLE,
+    LoggerConfig,
     OptimizationConfig,
     OwnOptimizerConfig,
     RunConfig,
@@ -38,6 +39,7 @@ OF_EACH_WEIGHT = tuple(
     for name in ("SGD", "Adam", "AdamW", "Adagrad", "Adadelta", "Adamax", "ASGD", "NAdam", "RAdam", "RMSprop", "Rprop")
 )
 AVERAGES_WEIGHTS = ("StochasticWeightAveraging", "WeightAveraging", "EMAWeightAveraging")  # of Lightning's callbacks
+ONE_VALUE = {"int", "float", "bool", "str", "None"}  # types of options that have one value
 
 
 class UnknownKeyError(UserError):
@@ -67,10 +69,23 @@ def _with_classes(config: DictConfig) -> RunConfig:
     _check_keys(config, schema, "")
     run = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), config))
     assert isinstance(run, RunConfig)
+    _refuse_whole_groups(run, "")
     for options in (run, *(getattr(run, group) for group in GROUPS)):
         _take_aliases(options)
     run.trainer.settle()
+    if isinstance(run.logger, LoggerConfig):
+        run.logger.settle()
     return run
+
+
+def _refuse_whole_groups(node: Any, prefix: str) -> None:
+    """Refuse an option whose value refers to a group or a list where it is one value, as KEY=${model} does."""
+    for item in dataclasses.fields(node):
+        key, value, kind = prefix + item.name, getattr(node, item.name), str(item.type).replace(" ", "")
+        if kind.endswith("Config"):
+            _refuse_whole_groups(value, f"{key}.")
+        elif dataclasses.is_dataclass(value) or (isinstance(value, (dict, list)) and set(kind.split("|")) <= ONE_VALUE):
+            raise UserError(f"{key}: refers to more than a value of its own; say {key}=VALUE")
 
 
 def _refuse_two_classes(config: DictConfig) -> None:
@@ -116,6 +131,7 @@ def check(run: RunConfig) -> None:
     _check_network(run)
     _check_data(run)
     _check_trainer(run)
+    run.logger.check()
 
 
 def _check_form(run: RunConfig) -> None:

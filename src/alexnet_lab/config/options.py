@@ -6,6 +6,7 @@ Those of the networks are in `architectures`, those of the data in `image_source
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -320,34 +321,117 @@ class TrainerConfig:
         return found[:1] if self.fast_dev_run else found
 
 
+WATCHED = ("gradients", "parameters", "all")
+
+
+@dataclass
+class WandbConfig:
+    """What Weights & Biases is told of a run, by the names that it has there. What is null is as W&B's variables of the
+    environment say (WANDB_PROJECT, WANDB_ENTITY, ...), and otherwise as docs/wandb.md has it.
+    """
+
+    project: str | None = option(None, "the project; null: WANDB_PROJECT, or alexnet-lab")
+    entity: str | None = option(None, "the team or user; null: WANDB_ENTITY, or that of the account")
+    name: str | None = option(None, "of the run; null: WANDB_NAME, or variant and seed")
+    group: str | None = option(None, "of runs; null: WANDB_RUN_GROUP, or the sweep")
+    job_type: str | None = option(None, "kind of job; null: WANDB_JOB_TYPE, or train")
+    tags: list[str] = option([], "tags beside those of WANDB_TAGS, the model and the data")
+    notes: str | None = option(None, "a line about the run; null: WANDB_NOTES")
+    id: str | None = option(None, "of the run; null: WANDB_RUN_ID, or the one that is kept in its folder")
+    resume: str | None = option(
+        None,
+        "whether W&B may know a run of this id (allow), must (must) or must not (never); null: WANDB_RESUME, or allow",
+        choices=(None, "allow", "must", "never"),
+        instead={"auto": "is so by itself: the run folder keeps the run's id; drop it"},
+    )
+    mode: str | None = option(
+        None,
+        "online, offline or disabled; null: WANDB_MODE, or online where there is a key and a server, and else offline",
+        choices=(None, "online", "offline", "disabled"),
+        instead={"shared": "is not available: a run has one writer, on rank zero; say online"},
+    )
+    watch: str | None = option(
+        None,
+        "histograms of gradients, parameters or all, as wandb.watch gives them; null: none",
+        choices=(None, *WATCHED),
+        instead={"grads": "is called gradients", "both": "is called all"},
+    )
+    log_freq: int = option(100, "steps between two histograms", unit="steps", minimum=1, maximum=1_000_000_000)
+    log_model: bool = option(True, "keep the best epoch's weights as an artifact")
+    private: bool = option(
+        False, "say nothing of the machine: no host, command, folder, repository, packages or processor (SECURITY.md)"
+    )
+
+
+@dataclass
+class MlflowConfig:
+    """What MLflow is told of a run. What is null is as its variables of the environment say."""
+
+    experiment_name: str | None = option(
+        None, "the experiment; null: MLFLOW_EXPERIMENT_NAME, or the sweep (single for a run of none)"
+    )
+    run_name: str | None = option(None, "of the run; null: variant and seed")
+    tracking_uri: str | None = option(
+        None, "where it is kept; null: MLFLOW_TRACKING_URI, or the run folder's mlflow.db"
+    )
+
+
+TRACKERS = ("csv", "mlflow", "tensorboard", "wandb")
+
+
 @dataclass
 class TrackerConfig:
     """What every tracker has."""
 
-    name: str = option("wandb", "the tracker", choices=("none", "csv", "tensorboard", "wandb"))
+    name: str = option("wandb", "the tracker that was chosen last", choices=("none", *TRACKERS))
+    with_csv: bool = option(False, "a table as Lightning's CSVLogger writes it is kept, perhaps beside others")
+    with_mlflow: bool = option(False, "MLflow is told, perhaps beside others")
+    with_tensorboard: bool = option(False, "TensorBoard is told, perhaps beside others")
+    with_wandb: bool = option(False, "W&B is told, perhaps beside others")
+    wandb: WandbConfig = field(default_factory=WandbConfig, metadata={"meaning": "what W&B is told"})
+    mlflow: MlflowConfig = field(default_factory=MlflowConfig, metadata={"meaning": "what MLflow is told"})
+
+    def names(self) -> list[str]:
+        """Of all of the built-in ones that are told: those beside others, or that of `name` alone."""
+        told = [name for name in TRACKERS if getattr(self, f"with_{name}")]
+        return [] if self.name == "none" else told or [name for name in TRACKERS if name == self.name]
+
+    def check(self) -> None:
+        """Raise UserError for what cannot be meant, or W&B would refuse."""
+        if self.name == "none" and any(getattr(self, f"with_{name}") for name in TRACKERS):
+            raise UserError("logger=none: is no tracker among others; drop it, or the others")
+        if self.wandb.id is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", self.wandb.id):
+            raise UserError(f"logger.wandb.id={self.wandb.id:.80}: must be up to 64 letters, digits, - and _")
+        for tag in self.wandb.tags:
+            if not 1 <= len(tag) <= 64:
+                raise UserError(f"logger.wandb.tags: {tag!r:.80} must have from 1 to 64 characters")
 
 
 @dataclass
 class LoggerConfig(TrackerConfig):
     """Who else is told of the metrics. The run folder's metrics.csv is written in any case."""
 
-    project: str = option("alexnet-lab", "project of the tracker (wandb)")
-    log_artifacts: bool = option(True, "keep the best epoch's weights as an artifact (wandb)")
-    with_csv: bool = option(False, "Lightning's CSVLogger is told, perhaps beside others")
-    with_tensorboard: bool = option(False, "TensorBoard is told, perhaps beside others")
-    with_wandb: bool = option(False, "W&B is told, perhaps beside others")
+    project: str | None = option(None, "the earlier spelling of logger.wandb.project")
+    log_artifacts: bool | None = option(None, "the earlier spelling of logger.wandb.log_model")
 
-    def names(self) -> list[str]:
-        """Of all that are told: that of `name`, and those beside it where it is one that can be beside others."""
-        told = [name for name in ("csv", "tensorboard", "wandb") if getattr(self, f"with_{name}")]
-        return told if self.name in told else [self.name]
+    def settle(self) -> None:
+        """Bring what has an earlier spelling to where it is now. Raises UserError where both are given."""
+        if self.project is not None:
+            if self.wandb.project not in (None, self.project):
+                raise UserError("logger.project: is the earlier spelling of logger.wandb.project; drop one of the two")
+            self.wandb.project, self.project = self.project, None
+        if self.log_artifacts is not None:
+            self.wandb.log_model, self.log_artifacts = self.log_artifacts, None
 
 
 @dataclass
 class OwnLoggerConfig(OwnPart, TrackerConfig):
-    """Another of Lightning's loggers, or one like those."""
+    """Another of Lightning's loggers, or one like those; built-in ones may be beside it."""
 
     name: str = option("", "the option's name, for logs")
+
+    def names(self) -> list[str]:
+        return [name for name in TRACKERS if getattr(self, f"with_{name}")]
 
 
 # Names of folders in runs/ that no sweep has: runs that belong to no sweep, and evaluations of several runs together.

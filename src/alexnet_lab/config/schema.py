@@ -5,11 +5,20 @@ from __future__ import annotations
 import dataclasses
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from alexnet_lab.config.architectures import ModelConfig
 from alexnet_lab.config.image_sources import DataConfig
-from alexnet_lab.config.options import CHOICES, GROUPS, OWN, RecipeConfig, RunConfig, TrackerConfig
+from alexnet_lab.config.options import (
+    CHOICES,
+    GROUPS,
+    OWN,
+    TRACKERS,
+    LoggerConfig,
+    RecipeConfig,
+    RunConfig,
+    TrackerConfig,
+)
 from alexnet_lab.config.own import OPEN
 
 
@@ -18,7 +27,14 @@ def register() -> None:
     store = ConfigStore.instance()
     store.store(name="run_schema", node=_run_schema())
     for group in GROUPS:
-        store.store(group=group, name="schema", node=_closed(getattr(RunConfig(), group)))
+        # Of several trackers (logger=[wandb,csv]) each begins with the schema, which must not take back what the one
+        # before has set; the run's own node has it as it is by default.
+        options = (
+            LoggerConfig(name=MISSING, **dict.fromkeys(map("with_{}".format, TRACKERS), MISSING))
+            if group == "logger"
+            else getattr(RunConfig(), group)
+        )
+        store.store(group=group, name="schema", node=_closed(options))
     for group, (key, classes) in CHOICES.items():
         for choice, kind in classes.items():
             store.store(group=f"{group}/schema", name=choice, node=_closed(kind(**{key: choice})))

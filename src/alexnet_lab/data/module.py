@@ -70,6 +70,9 @@ class ImageData(lightning.LightningDataModule):
             if not limit.startswith("trainer.max_steps=") or (trainer.max_steps or 0) < trainer.max_epochs * steps
         ]
 
+    def setup(self, stage: str) -> None:
+        self.prepare_data()  # which another trainer than ours calls in one process of a machine alone
+
     @property
     def num_classes(self) -> int:
         return len(self.store.class_names)
@@ -136,6 +139,13 @@ class ImageData(lightning.LightningDataModule):
         choice = self.run.trainer
         limit = choice.overfit_batches or choice.limit_val_batches
         return EvaluationBatches(reader, EVALUATION_BATCH, share, shares, limit)
+
+    def test_dataloader(self) -> EvaluationBatches:
+        """The validation images: nothing here has others."""
+        return self.val_dataloader()
+
+    def predict_dataloader(self) -> EvaluationBatches:
+        return self.val_dataloader()
 
     def _reader(self, split: str, variation: Variation) -> ImageReader:
         assert self.trainer is not None

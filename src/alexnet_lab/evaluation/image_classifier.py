@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
@@ -70,6 +71,30 @@ class ImageClassifier(nn.Module):
                 "torchvision.models.feature_extraction takes any layer by its name"
             )
         return features(x)
+
+    @torch.inference_mode()
+    def features(self, images: AnImage | Iterable[AnImage] | Tensor, layer: str) -> Tensor:
+        """What a layer gives for images, by path, as PIL has them, or as `transforms` gives them: "fc7" is (N, units),
+        "conv5" (N, channels, height, width). Raises UserError for a layer that the network has not, naming the nearest.
+        """
+        layers = {name: part for name, part in self.network.named_modules() if name}
+        name = layer.removeprefix("network.")
+        if name not in layers:
+            near = difflib.get_close_matches(name, layers, n=1)
+            there = (
+                f"did you mean {near[0]}?" if near else f"there are {', '.join(dict(self.network.named_children()))}"
+            )
+            raise UserError(f"layer={layer}: {self.options.name} has none of this name; {there}")
+        kept: list[Tensor] = []
+        hook = layers[name].register_forward_hook(lambda module, given, answer: kept.append(answer))
+        try:
+            for batch in [images] if isinstance(images, Tensor) else _batches(_listed(images)):
+                self(batch if isinstance(batch, Tensor) else self.transforms(batch))
+        finally:
+            hook.remove()
+        if not kept or not all(isinstance(answer, Tensor) for answer in kept):
+            raise UserError(f"layer={layer}: gives no tensor of its own in {self.options.name}; name another")
+        return torch.cat(kept)
 
     def transforms(self, images: AnImage | Iterable[AnImage]) -> Tensor:
         """What the network sees of images, as in validation: float32 (N, 3, input_size, input_size).

@@ -6,21 +6,17 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
-from alexnet_lab.config.checks import typed
 from alexnet_lab.config.image_sources import DataConfig
-from alexnet_lab.config.options import RunConfig, schema_of, with_arguments
+from alexnet_lab.config.options import RunConfig
 from alexnet_lab.config.parts import refuse_strangers
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.module import ImageData
 from alexnet_lab.data.store import Store
-from alexnet_lab.runs.config_snapshot import CONFIG_FILE, configuration_of
+from alexnet_lab.runs.config_snapshot import CONFIG_FILE, configuration_of, run_of
 from alexnet_lab.weights.run_folder import load_run
 from alexnet_lab.weights.trained_network import TrainedNetwork
 
@@ -121,22 +117,11 @@ def _few(names: list[str]) -> str:
 def _configuration(folder: Path, moved: Mapping[str, str], trust: bool) -> RunConfig:
     settings = configuration_of(folder)
     refuse_strangers(settings, ("model", "data"), folder / CONFIG_FILE, trust)
-    if "${" in repr(settings):
-        raise UserError(f"{folder / CONFIG_FILE}: refers to something outside the file")
     data = settings.get("data")
     if isinstance(data, dict) and "fractals" in data:  # config_snapshot.MIGRATIONS
         raise UserError(f"run={folder}: its images, fractals of an earlier version, are rendered no more")
     for key in moved:
         if isinstance(data, dict) and key.removeprefix("data.") not in data:
             raise UserError(f"{key}: run={folder} reads no folder; drop {key}")
-    try:
-        here = {"data": {key.removeprefix("data."): value for key, value in moved.items()}}
-        told: Any = OmegaConf.to_container(OmegaConf.merge(settings, here))
-        merged = OmegaConf.merge(OmegaConf.structured(schema_of(settings)), with_arguments(told))
-        return typed(merged)  # type: ignore[arg-type]
-    except (OmegaConfBaseException, ValueError, TypeError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"{folder / CONFIG_FILE}: is not one of this version ({reason:.120})") from None
-    except UserError as error:
-        hint = "; say data.root=DIR where they are now" if "data.root" in str(error) else ""
-        raise UserError(f"{folder / CONFIG_FILE}: {error}{hint}") from None
+    here = {"data": {key.removeprefix("data."): value for key, value in moved.items()}}
+    return run_of(settings, folder / CONFIG_FILE, here)

@@ -6,13 +6,14 @@ import functools
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch.fx
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.networks.local_response_norm_shared import Constants, compute_dtype, inverse_power, is_channels_last
 
 # Elements that one thread takes per step: enough to hide the cost of some ten calls from Python, few enough
@@ -46,6 +47,12 @@ class LocalResponseNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return _local_response_norm(x, self.constants)
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        raise UserError(
+            "torch.jit.script: cannot take this network, whose normalization chooses its kernels in Python; use "
+            "torch.export.export(model, (x,)), torch.jit.trace, or python src/export.py format=onnx"
+        )
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={value}" for name, value in self.constants._asdict().items())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from alexnet_lab.config.checks import typed
 from alexnet_lab.config.image_sources import DataConfig, FractalsConfig
-from alexnet_lab.config.options import RunConfig, plain, schema_of, without_others
+from alexnet_lab.config.options import RunConfig, plain, schema_of, with_arguments, without_others
 from alexnet_lab.config.own import OPEN, is_own
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.files import read_bytes
@@ -134,6 +135,25 @@ def configuration_of(folder: Path) -> dict[str, Any]:
     if found is None:
         raise UserError(f"run={folder}: is not a run folder, it has no {CONFIG_FILE}")
     return found
+
+
+def run_of(settings: dict[str, Any], file: Path, here: Mapping[str, Any] | None = None) -> RunConfig:
+    """The checked run of a configuration that came with a file, which is as this version has it.
+
+    here: what of it is otherwise here, nested. Raises UserError for what is not one of this version, or cannot work.
+    """
+    if "${" in repr(settings):
+        raise UserError(f"{file}: refers to something outside the file")
+    try:
+        told: Any = OmegaConf.to_container(OmegaConf.merge(settings, here or {}))
+        merged = OmegaConf.merge(OmegaConf.structured(schema_of(settings)), with_arguments(told))
+        return typed(merged)  # type: ignore[arg-type]
+    except (OmegaConfBaseException, ValueError, TypeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"{file}: is not one of this version ({reason:.120})") from None
+    except UserError as error:
+        hint = "; say data.root=DIR where they are now" if "data.root" in str(error) else ""
+        raise UserError(f"{file}: {error}{hint}") from None
 
 
 def settings_of_result(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -33,6 +33,9 @@ COLUMNS = (
     "images_per_second",
 )
 
+# What the module logs after each validation, for callbacks to watch.
+LOGGED = ("train_loss", "train_top1_error", "val_loss", "val_top1_error", "val_top5_error")
+
 
 def row_text(values: Mapping[str, float]) -> str:
     """A row of these columns, as a line."""

@@ -48,7 +48,7 @@ def plan_sweep(
     holds a run that was made with other settings.
     """
     jobs, seeds = name_jobs(product, variants, sweep), set()
-    folder, folders = jobs[0].folder.parent, dict[Path, str]()
+    folder, folders, ids = jobs[0].folder.parent, dict[Path, str](), dict[str, str]()
     for number, job in enumerate(jobs):
         config = compose(job.overrides, number)
         folder = _place(job, config)
@@ -64,6 +64,11 @@ def plan_sweep(
             raise UserError(
                 f"{limits[0]}: lets a run see a part of the data alone, and a table is made of whole runs; drop it, or "
                 "try it with python src/train.py"
+            )
+        if (wandb_id := run.logger.wandb.id) is not None and ids.setdefault(wandb_id, job.name) != job.name:
+            raise UserError(
+                f"logger.wandb.id={wandb_id}: would make one run of {ids[wandb_id]} and {job.name}; drop it, "
+                "each gets an id of its own"
             )
         seeds.add(run.seed)
         job.devices, job.uses_gpus = run.trainer.devices, run.trainer.accelerator != "cpu"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
-from alexnet_lab.config.options import LoggerConfig, OwnLoggerConfig, RunConfig, TrackerConfig
+from alexnet_lab.config.options import OwnLoggerConfig, RunConfig, TrackerConfig
 from alexnet_lab.config.parts import check_arguments, found, make, takes
 from alexnet_lab.core.errors import UserError
+from alexnet_lab.tracking.csv_logger import CsvLogger, GoesOn
+from alexnet_lab.tracking.mlflow_logger import BeginMlflow, mlflow_logger
 from alexnet_lab.tracking.tracker import Tracker
 
 
@@ -21,37 +22,34 @@ def make_tracker(run: RunConfig, folder: Path, stop: Callable[[str], None]) -> T
     """
     if run.trainer.fast_dev_run:
         return Tracker()
-    if isinstance(run.logger, OwnLoggerConfig):
-        tracker = Tracker()
-        tracker.loggers.append(_own_logger(run.logger, folder))
-        return tracker
-    assert isinstance(run.logger, LoggerConfig)
     names = run.logger.names()
     if "wandb" in names:
         from alexnet_lab.tracking.wandb_tracker import WandbTracker
 
-        tracker = WandbTracker(run, folder, stop)
+        tracker: Tracker = WandbTracker(run, folder, stop)
     else:
         tracker = Tracker()
     if "csv" in names:
-        tracker.loggers.append(CSVLogger(folder, name="csv_logger", version=""))
+        rows = CsvLogger(folder)
+        tracker.loggers.append(rows)
+        tracker.callbacks.append(GoesOn(rows))
     if "tensorboard" in names:
         tracker.loggers.append(TensorBoardLogger(folder, name="tensorboard", version=""))
+    if "mlflow" in names:
+        mlflow = mlflow_logger(run, folder)
+        tracker.loggers.append(mlflow)
+        tracker.callbacks.append(BeginMlflow(mlflow, run, folder))
+    if isinstance(run.logger, OwnLoggerConfig):
+        tracker.loggers.append(_own_logger(run.logger, folder))
     return tracker
 
 
-def check_logger(choice: TrackerConfig) -> None:
+def check_own_logger(choice: TrackerConfig) -> None:
     """Raise UserError where a logger of one's own cannot be found or does not take its arguments. Nothing is made: that
     may begin a run elsewhere.
     """
-    if isinstance(choice, LoggerConfig) and "tensorboard" in choice.names() and not _has_tensorboard():
-        raise UserError("logger=tensorboard: TensorBoard is not installed; pip install tensorboard")
     if isinstance(choice, OwnLoggerConfig):
         check_arguments("logger", choice._target_, list(choice.arguments), list(_given(choice, Path())))
-
-
-def _has_tensorboard() -> bool:
-    return any(map(find_spec, ("tensorboard", "tensorboardX")))
 
 
 def _given(choice: OwnLoggerConfig, folder: Path) -> dict[str, str]:

@@ -3,7 +3,8 @@
 It is a process of its own so that nothing of W&B can hold up or end a training run: the run writes lines and
 goes on, whether they are read or not. Its working folder is the run's, so that every path it names is relative.
 
-Standard input: one JSON object per line, {"do": "start" | "row" | "images" | "summary" | "artifact" | "finish", ...}.
+Standard input: one JSON object per line, {"do": "start" | "row" | "images" | "config" | "summary" |
+"artifact" | "finish", ...}.
 Standard output: one JSON object per line, {"say": text, "level": "info" | "warning"}, the first of them with "used":
 whether W&B is, {"stop": true} when somebody stops
 the run on W&B, and at last {"done": true}.
@@ -11,6 +12,7 @@ the run on W&B, and at last {"done": true}.
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
@@ -26,23 +28,27 @@ from alexnet_lab.tracking import images, wandb_access
 from alexnet_lab.tracking.wandb_pipe import unpacked
 
 INIT_SECONDS = 10.0  # for the server to make the run, before it goes on offline
-# Settings with which W&B tells nothing of the machine's folders, its user, his code or his terminal.
-PRIVATE = {
+# What is so in every run: the terminal's output is in train.log, and code is kept by git.
+ALWAYS: dict[str, Any] = {
     "console": "off",
+    "disable_job_creation": True,
+    "save_code": False,
+    "silent": True,
+    "symlink": False,
+}
+# Settings with which W&B tells nothing of the machine's folders, its user, his code or his hardware.
+PRIVATE: dict[str, Any] = {
     "disable_code": True,
     "disable_git": True,
-    "disable_job_creation": True,
     "host": "",
     "program": "src/train.py",
     "program_abspath": "src/train.py",
     "program_relpath": "src/train.py",
-    "save_code": False,
-    "silent": True,
-    "symlink": False,
     "x_disable_machine_info": True,
     "x_disable_meta": True,
     "x_save_requirements": False,
 }
+GIVEN = ("id", "name", "notes", "group", "job_type", "tags", "config", "project", "entity", "resume")  # to wandb.init
 NICENESS = 5  # where every core is busy, training goes first
 KILLED_EXIT_CODE = 137  # of a run that ended without a word
 
@@ -76,6 +82,8 @@ def main() -> None:
 def speak(lines: TextIO, say: Callable[..., None]) -> None:
     """Pass the messages on until the last one. Raises what W&B raises."""
     start = json.loads(lines.readline())
+    if start["mode"] is not None:
+        os.environ["WANDB_MODE"] = start["mode"]
     access = wandb_access.find_access()
     say(say=access.line(start["sync_command"]), level="info", used=access.mode != "none")
     if access.mode == "none":
@@ -89,7 +97,7 @@ def speak(lines: TextIO, say: Callable[..., None]) -> None:
             break  # the run was killed while it wrote this
         message = json.loads(line)
         if message["do"] == "row":
-            run.log(message["values"], step=message["step"])
+            run.log(whole_row(message), step=message["step"])
         elif message["do"] == "images":
             try:
                 drawn = images.draw(unpacked(message))
@@ -97,9 +105,11 @@ def speak(lines: TextIO, say: Callable[..., None]) -> None:
                 say(say=f"W&B: there are no images after step {message['step']} ({_short(error)})", level="warning")
             else:
                 run.log({image.name: _image(image) for image in drawn}, step=message["step"])
+        elif message["do"] == "config":
+            run.config.update(message["values"], allow_val_change=True)
         elif message["do"] == "summary":
-            summary = message["values"]
-            run.summary.update(summary)
+            summary |= message["values"]
+            run.summary.update(message["values"])
         elif message["do"] == "artifact":
             # W&B asks its server before it writes an artifact down, and waits for the answer.
             if access.mode == "online" and wandb_access.answers(access.server):
@@ -125,7 +135,8 @@ def open_run(start: dict[str, Any], access: wandb_access.Access, say: Callable[.
     import wandb
 
     settings = wandb.Settings(
-        **PRIVATE,  # type: ignore[arg-type]
+        **ALWAYS,
+        **told_of_the_machine(start.get("machine")),
         finish_timeout=start["finish_seconds"],
         finish_timeout_raises=True,
         init_timeout=INIT_SECONDS,
@@ -135,8 +146,8 @@ def open_run(start: dict[str, Any], access: wandb_access.Access, say: Callable[.
         x_stats_pid=start["pid"],
         x_transaction_log_flush_interval=2.0,  # seconds that a power cut may cost
     )
-    given = {key: start[key] for key in ("id", "name", "notes", "group", "job_type", "tags", "config", "project")}
-    given |= {"dir": ".", "resume": "allow", "settings": settings}
+    given = {key: start[key] for key in GIVEN}
+    given |= {"dir": ".", "settings": settings}
     try:
         run = wandb.init(mode=access.mode, **given)  # type: ignore[arg-type]
     except Exception as error:
@@ -148,6 +159,14 @@ def open_run(start: dict[str, Any], access: wandb_access.Access, say: Callable[.
     run.define_metric("epoch", hidden=True)
     run.define_metric("*", step_metric="epoch")
     return run
+
+
+def told_of_the_machine(machine: dict[str, Any] | None) -> dict[str, Any]:
+    """Settings with which W&B records what it does of any program, as if the run had asked it to; None: nothing."""
+    if machine is None:
+        return PRIVATE
+    sys.argv = machine["command"]  # W&B takes the arguments from here
+    return {"program": sys.argv[0], "git_root": machine["folder"]}
 
 
 def gpu_numbers() -> list[int] | None:
@@ -184,6 +203,20 @@ def _image(image: images.Drawing) -> Any:
 
     kind = "jpg" if image.of_photographs else "png"
     return wandb.Image(Image.open(io.BytesIO(image.png)), caption=image.caption, file_type=kind)
+
+
+def whole_row(message: dict[str, Any]) -> dict[str, Any]:
+    """A row's values, with its histograms (counts, lowest, highest) and images (PNG) where it has some."""
+    import numpy as np
+    import wandb
+    from PIL import Image
+
+    row: dict[str, Any] = dict(message["values"])
+    for name, (counts, low, high) in message.get("bins", {}).items():
+        row[name] = wandb.Histogram(np_histogram=(np.array(counts), np.linspace(low, high, len(counts) + 1)))
+    for name, one in message.get("png", {}).items():
+        row[name] = wandb.Image(Image.open(io.BytesIO(base64.b64decode(one["png"]))), caption=one["caption"])
+    return row
 
 
 def _short(error: BaseException) -> str:

@@ -12,15 +12,17 @@ from typing import Any
 import lightning
 from lightning.pytorch.callbacks import Callback
 
-from alexnet_lab.config.options import LoggerConfig, RunConfig
+from alexnet_lab.config.options import RunConfig
 from alexnet_lab.core.epochs import epochs_between, steps_per_epoch
 from alexnet_lab.core.errors import EXIT_USER_ERROR, PREEMPTED_EXIT_CODE, Preempted, UserError
 from alexnet_lab.runs.metrics import best_and_final_errors
 from alexnet_lab.tracking.images import Predictions
 from alexnet_lab.tracking.predictions import PredictionImages
-from alexnet_lab.tracking.run_identity import description, of_an_agent, run_id
+from alexnet_lab.tracking.run_identity import PROJECT, description, of_an_agent, run_id, session
 from alexnet_lab.tracking.tracker import Tracker
+from alexnet_lab.tracking.wandb_logger import WandbLogger
 from alexnet_lab.tracking.wandb_pipe import WandbPipe, packed
+from alexnet_lab.tracking.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +42,19 @@ class WandbTracker(Tracker):
 
     def __init__(self, run: RunConfig, folder: Path, stop: Callable[[str], None]) -> None:
         super().__init__()
-        assert isinstance(run.logger, LoggerConfig)
-        self.run, self.folder, self.stop, self.log_artifacts = run, folder, stop, run.logger.log_artifacts
+        said = run.logger.wandb
+        self.run, self.folder, self.stop, self.log_model = run, folder, stop, said.log_model
         self.callbacks = [_Start(self), PredictionImages(self.images)]
+        if said.watch is not None:
+            self.callbacks.append(Watch(said.watch, said.log_freq, self._histograms))
+        self.logger = WandbLogger(said.project or PROJECT, folder, self._values, self._keep)
+        self.loggers.append(self.logger)
+        self._trainer: lightning.Trainer | None = None
+        self._early: list[dict[str, Any]] = []  # what callbacks say before W&B's process is there
         self._pipe: WandbPipe | None = None
         self._steps_per_epoch = self._steps_per_validation = 1
-        self._last_step: dict[str, float] = {}  # the row of an epoch's last step, until its validation is over
+        self._last_step: list[dict[str, Any]] = []  # what is said of an epoch's last step, until its validation is over
+        self._validated = -1  # the step of the last validation that is over
         self._finish_seconds = FINISH_SECONDS
 
     def start(self, trainer: lightning.Trainer, module: Any) -> None:
@@ -54,37 +63,69 @@ class WandbTracker(Tracker):
         self._steps_per_epoch = steps_per_epoch(trainer)
         self._steps_per_validation = self._steps_per_epoch * epochs_between(trainer)
         parameters = module.parameters_of_network
-        if self.log_artifacts:
+        if self.log_model:
             self._finish_seconds += 4 * parameters / UPLOAD_RATE
         try:
             start = description(self.run, self.folder, parameters, trainer.world_size)
+            start |= session(self.run)
             start |= {"pid": os.getpid(), "finish_seconds": self._finish_seconds, "sync_command": SYNC_COMMAND}
             self._pipe = WandbPipe(self.folder, start, lambda: self.stop(BUTTON))
         except OSError as error:  # such as a full disk
             log.warning("W&B: not used (%s); the run folder has everything", error)
+            return
+        self._trainer, self.logger.experiment.id = trainer, start["id"]
+        for message in self._early:
+            self._tell(**message)
+        self._early = []
 
     def row(self, values: dict[str, float]) -> None:
         step = int(values["step"])
+        if "val_loss" in values:
+            self._validated = step
         payload = {key: value for key, value in values.items() if key not in ("step", "seconds")}  # W&B keeps its own
-        # Epochs that have passed, a fraction between two of them: the axis of every curve.
-        payload["epoch"] = step / self._steps_per_epoch
-        # W&B takes nothing more of a step that it knows when a run goes on. So the last step before a validation waits
-        # for its end: where that is interrupted, the run that goes on tells of it.
-        if step % self._steps_per_validation == 0 and "val_loss" not in payload:
-            self._last_step = payload
-            return
-        self._tell_last_step(step)
-        self._tell(do="row", step=step, values=payload)
+        self._tell_of(step, payload)
 
     def images(self, step: int, predictions: Predictions) -> None:
         """Have what the network says after this step drawn and shown."""
-        self._tell_last_step(step)
+        self._tell_last_step()
         self._tell(do="images", step=step, **packed(predictions))
 
-    def _tell_last_step(self, step: int) -> None:
-        if self._last_step:
-            self._tell(do="row", step=step, values=self._last_step)
-            self._last_step = {}
+    def _histograms(self, step: int, bins: dict[str, list[Any]]) -> None:
+        self._tell_of(step, {}, bins=bins)
+
+    def _values(self, values: dict[str, Any], **drawn: Any) -> None:
+        """What a module or a callback logs of the step that the run is at."""
+        step = self._trainer.global_step if self._trainer is not None else 0
+        self._tell_of(step, values, **{key: value for key, value in drawn.items() if value})
+
+    def _keep(self, kind: str, values: dict[str, Any]) -> None:
+        message = {"do": kind, "values": values}
+        if self._trainer is None:
+            self._early.append(message)
+        self._tell(**message)
+
+    def _tell_of(self, step: int, values: dict[str, Any], **drawn: Any) -> None:
+        # Epochs that have passed, a fraction between two of them: the axis of every curve.
+        row = {"do": "row", "step": step, "values": {**values, "epoch": step / self._steps_per_epoch}, **drawn}
+        # W&B takes nothing more of a step that it knows when a run goes on. So the last step before a validation waits
+        # for its end: where that is interrupted, the run that goes on tells of it, its own row from metrics.csv.
+        if step % self._steps_per_validation == 0 and step > self._validated:
+            self._last_step.append(row)
+            return
+        self._tell_last_step()
+        self._tell(**row)
+
+    def untold(self) -> list[dict[str, Any]]:
+        """What callbacks said of a step whose validation is not over."""
+        return [row for row in self._last_step if "train_loss" not in row["values"]]
+
+    def told_again(self, rows: list[dict[str, Any]]) -> None:
+        self._last_step = [*rows, *self._last_step]
+
+    def _tell_last_step(self) -> None:
+        for row in self._last_step:
+            self._tell(**row)
+        self._last_step = []
 
     def _tell(self, **message: Any) -> None:
         if self._pipe is not None:
@@ -96,7 +137,7 @@ class WandbTracker(Tracker):
         code = exit_code(error)
         errors = best_and_final_errors(self.folder)
         self._pipe.send(do="summary", values=errors)
-        if error is None and self.log_artifacts:
+        if error is None and self.log_model:
             self._send_weights(errors)
         preempted = code == PREEMPTED_EXIT_CODE
         # W&B has a preempted run of a sweep started again, and an agent's request to end comes from a person or a plan.
@@ -147,10 +188,17 @@ def exit_code(error: BaseException | None) -> int:
 
 
 class _Start(Callback):
-    """Starts the tracker when the trainer knows its ranks."""
+    """Starts the tracker when the trainer knows its ranks, and keeps in a checkpoint what it has not told yet."""
 
     def __init__(self, tracker: WandbTracker) -> None:
         self.tracker = tracker
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self.tracker.start(trainer, pl_module)
+
+    def state_dict(self) -> dict[str, Any]:
+        untold = self.tracker.untold()
+        return {"untold": untold} if untold else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.tracker.told_again(state_dict["untold"])

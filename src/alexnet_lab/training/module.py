@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import Any, Self
 
 import lightning
 import numpy as np
@@ -14,20 +16,21 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric
 
-from alexnet_lab.config.options import RecipeConfig
+from alexnet_lab.config.options import RecipeConfig, RunConfig
+from alexnet_lab.core.errors import UserError
 from alexnet_lab.data.augmentation import Augmentation
 from alexnet_lab.data.extra_augmentations import Mixup
-from alexnet_lab.data.module import share_of_batch
+from alexnet_lab.data.module import ImageData, share_of_batch
 from alexnet_lab.data.reader import Batch
 from alexnet_lab.networks.answers import is_among_first
+from alexnet_lab.training.own_loss import Loss, make_loss
 from alexnet_lab.training.ranks import Ranks
 from alexnet_lab.training.recipe import apply_group_lr_overrides, for_lightning, make_optimizer, make_schedules
+from alexnet_lab.training.saved_run import read_saved_run
 from alexnet_lab.training.strategies import Towers
-from alexnet_lab.weights.initial_weights import frozen_normalizations
+from alexnet_lab.weights.initial_weights import freeze, frozen_normalizations
 
 log = logging.getLogger(__name__)
-
-Loss = Callable[[Tensor, Tensor], Tensor]  # of logits (N, classes) and class numbers (N,), or probabilities: a number
 
 
 class Classifier(lightning.LightningModule):
@@ -60,8 +63,63 @@ class Classifier(lightning.LightningModule):
         self.example_input_array = torch.zeros(1, 3, input_size, input_size)
         self.train_loss, self.train_top1 = MeanMetric(), MeanMetric()
         self.val_loss, self.val_top1, self.val_top5 = MeanMetric(), MeanMetric(), MeanMetric()
+        self.run: RunConfig | None = None  # of a checkpoint
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]
+        cls,
+        checkpoint_path: str | PathLike[str],
+        map_location: Any = None,
+        hparams_file: None = None,
+        strict: bool = True,
+        weights_only: bool = True,
+        trust: bool = False,
+    ) -> Self:
+        """The module of a run's checkpoint, for Lightning's own Trainer to validate, test, ask and train further.
+
+        Nothing of the file is unpickled, whatever `weights_only` says, and every tensor must fit. trust: whether parts
+        that are not built in may be made, which runs their code. Raises UserError for a file that is no checkpoint.
+        """
+        saved = read_saved_run(Path(checkpoint_path), trust)
+        if saved.run.freeze is not None:
+            freeze(saved.network, saved.run.freeze)
+        augmentation = Augmentation(saved.run.model.input_size, saved.pixel_mean.numpy())
+        loss, ranks = make_loss(saved.run), Ranks(None, saved.run.trainer.collective_timeout)
+        module = cls(
+            saved.network.train(),
+            augmentation,
+            saved.run.optim,
+            saved.run.model.input_size,
+            saved.run.seed,
+            ranks,
+            loss=loss,
+        )
+        module.run = saved.run
+        return module if map_location is None else module.to(map_location)
+
+    def data(self) -> ImageData:
+        """The images that a run was trained and validated on, of a module that was loaded from its checkpoint."""
+        if self.run is None:
+            raise UserError("data: a module that was not loaded from a checkpoint has none")
+        return ImageData(self.run)
+
+    @property
+    def learning_rate(self) -> float | None:
+        """The recipe's, of the weights; under this name Lightning's Tuner finds and sets it."""
+        recipe: Any = self.recipe  # of whichever kind: each has one
+        return recipe.learning_rate  # type: ignore[no-any-return]
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        recipe: Any = self.recipe
+        self.recipe = replace(recipe, learning_rate=rate)
 
     def setup(self, stage: str) -> None:
+        if self.run is not None and stage == "fit":  # by another trainer than ours
+            data = getattr(self.trainer, "datamodule", None)
+            if not isinstance(data, ImageData):
+                raise UserError("fit: needs datamodule=module.data(), which says how training images are varied")
+            self.augmentation, self.mixup = data.augmentation().to(self.device), data.mixup()
         # A validation before this may have left tensors of inference mode, which nothing else can change.
         for metric in (self.train_loss, self.train_top1, self.val_loss, self.val_top1, self.val_top5):
             metric.reset()
@@ -133,15 +191,28 @@ class Classifier(lightning.LightningModule):
         self.val_top1.update(is_among_first(logits, batch.labels, 1).float())
         self.val_top5.update(is_among_first(logits, batch.labels, 5).float())
 
+    def test_step(self, batch: Batch, batch_index: int) -> None:
+        self.validation_step(batch, batch_index)
+
+    def predict_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Probabilities (N, classes) of the centre crops."""
+        return self.network(self.augmentation(batch, self.current_epoch)).softmax(1)
+
+    def on_test_epoch_end(self) -> None:
+        self._log_errors("test")
+
     def on_validation_epoch_end(self) -> None:
         # The values are summed over devices by the metrics themselves, from counts. Those of training are
         # logged here too: at the training epoch's own end callbacks would ask for them before they are there.
         if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:  # there is training to tell of
             self.log("train_loss", self.train_loss.compute())
             self.log("train_top1_error", 1.0 - self.train_top1.compute())
-        self.log("val_loss", self.val_loss.compute())
-        self.log("val_top1_error", 1.0 - self.val_top1.compute(), prog_bar=True)
-        self.log("val_top5_error", 1.0 - self.val_top5.compute(), prog_bar=True)
+        self._log_errors("val")
+
+    def _log_errors(self, stage: str) -> None:
+        self.log(f"{stage}_loss", self.val_loss.compute())
+        self.log(f"{stage}_top1_error", 1.0 - self.val_top1.compute(), prog_bar=True)
+        self.log(f"{stage}_top5_error", 1.0 - self.val_top5.compute(), prog_bar=True)
         for metric in (self.val_loss, self.val_top1, self.val_top5):
             metric.reset()
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 import json
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
+from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
@@ -19,8 +20,9 @@ from alexnet_lab.config.own import TARGET
 from alexnet_lab.config.parts import make
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.growing_file import GrowingText
+from alexnet_lab.runs.metrics import LOGGED
+from alexnet_lab.tracking.wandb_logger import Experiment
 
-METRICS = ("train_loss", "train_top1_error", "val_loss", "val_top1_error", "val_top5_error")  # of each validated epoch
 ROWS_FILE = "callback_metrics.csv"
 HEAD = "step,key,value\n"
 PLAIN = (str, int, float, bool, type(None), torch.Tensor)
@@ -52,10 +54,10 @@ def make_callbacks(parts: Mapping[str, Any], epochs_between: int = 1) -> list[Ca
     lightnings_own = all(type(callback).__module__.startswith("lightning.") for callback in made.values())
     for name, callback in made.items():
         monitor = getattr(callback, "monitor", None)
-        if lightnings_own and isinstance(monitor, str) and monitor not in METRICS:  # others may log further ones
-            near = difflib.get_close_matches(monitor, METRICS, n=1)
+        if lightnings_own and isinstance(monitor, str) and monitor not in LOGGED:  # others may log further ones
+            near = difflib.get_close_matches(monitor, LOGGED, n=1)
             advice = f"did you mean {near[0]}? There are" if near else "there are"
-            raise UserError(f"callbacks.{name}.monitor={monitor}: is never logged; {advice} {', '.join(METRICS)}")
+            raise UserError(f"callbacks.{name}.monitor={monitor}: is never logged; {advice} {', '.join(LOGGED)}")
     return list(made.values())
 
 
@@ -93,6 +95,7 @@ class CallbackRows(Logger):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.path, self.kept = folder / ROWS_FILE, 0
+        self.step: Callable[[], int | None] = lambda: None  # that the run is at
         self._file: GrowingText | None = None
 
     @property
@@ -106,6 +109,15 @@ class CallbackRows(Logger):
     @property
     def save_dir(self) -> str:
         return str(self.path.parent)
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Experiment:
+        """What a callback finds that speaks with W&B's run, where there is no tracker: its numbers are kept here."""
+        return Experiment(lambda values, **drawn: self._keep(values), lambda kind, values: None)
+
+    def _keep(self, values: dict[str, Any]) -> None:
+        self.log_metrics({key: one for key, one in values.items() if isinstance(one, (int, float))}, self.step())
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *arguments: Any, **options: Any) -> None:
         """They are in config.yaml."""
@@ -124,7 +136,7 @@ class CallbackRows(Logger):
             self.open()
         assert self._file is not None
         for key, value in metrics.items():
-            if key not in (*METRICS, "epoch"):  # which are in metrics.csv
+            if key not in (*LOGGED, "epoch"):  # which are in metrics.csv
                 self._file.add(f"{'' if step is None else step},{json.dumps(key)},{float(value):.9g}\n")
                 self.kept += 1
 
@@ -152,4 +164,5 @@ class ContinuedRows(Callback):
         self.rows.kept = state_dict["rows"]
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self.rows.step = lambda: trainer.global_step
         self.rows.open()

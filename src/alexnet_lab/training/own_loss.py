@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -9,7 +11,8 @@ from alexnet_lab.config.options import RunConfig
 from alexnet_lab.config.own import TARGET
 from alexnet_lab.config.parts import failed, make
 from alexnet_lab.core.errors import UserError
-from alexnet_lab.training.module import Loss
+
+Loss = Callable[[Tensor, Tensor], Tensor]  # of logits (N, classes) and class numbers (N,), or probabilities: a number
 
 
 def make_loss(run: RunConfig) -> Loss | None:

@@ -78,7 +78,7 @@ def make_trainer(
         profiler=make_profiler(choice.profiler, folder),
         inference_mode=choice.inference_mode,
         callbacks=callbacks,
-        logger=[*loggers, *tracker.loggers],
+        logger=[*tracker.loggers, *loggers],  # a callback's trainer.logger is the first
         log_every_n_steps=choice.log_every_n_steps,
         default_root_dir=folder,
         num_sanity_val_steps=choice.num_sanity_val_steps,
