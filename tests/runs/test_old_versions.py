@@ -123,3 +123,11 @@ def test_a_version_that_is_none_or_later_is_refused(version: str, said: str, tmp
     (tmp_path / "config.yaml").write_text(f"version: {version}\nseed: 0\n")
     with pytest.raises(UserError, match=said):
         read_configuration(tmp_path)
+
+
+def test_the_batch_that_a_rate_is_meant_for_tells_runs_apart_where_the_rate_follows_it() -> None:
+    """Earlier runs say nothing of it, presets do."""
+    for rule, same in (("none", True), ("linear", False)):
+        before, now = ({"optim": {"learning_rate_rule": rule, "reference_batch_size": images}} for images in (128, 32))
+        assert (config_snapshot.first_difference(before, now) is None) == same
+        assert ("optim.reference_batch_size" in config_snapshot.settings_of_result(now)) != same

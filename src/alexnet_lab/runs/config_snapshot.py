@@ -156,12 +156,17 @@ def run_of(settings: dict[str, Any], file: Path, here: Mapping[str, Any] | None 
         raise UserError(f"{file}: {error}{hint}") from None
 
 
+def _is_read_by_no_rule(path: str, settings: Mapping[str, Any]) -> bool:
+    """Whether it is the batch that the learning rate is meant for, of a recipe whose rate follows no batch."""
+    return path == "optim.reference_batch_size" and settings.get("learning_rate_rule", "none") == "none"
+
+
 def settings_of_result(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """What a result depends on but the seed: each setting by its dotted key, lists whole."""
     found: dict[str, Any] = {}
     for key, value in settings.items():
         path = f"{prefix}{key}"
-        if path == "seed" or path in NOT_PART_OF_A_RESULT:
+        if path == "seed" or path in NOT_PART_OF_A_RESULT or _is_read_by_no_rule(path, settings):
             continue
         found |= settings_of_result(value, f"{path}.") if isinstance(value, dict) else {path: value}
     return found
@@ -186,6 +191,8 @@ def first_difference(
     for key in sorted({*old, *new}):
         path = prefix + key
         if path in NOT_PART_OF_A_RESULT or path in besides:
+            continue
+        if _is_read_by_no_rule(path, old) and _is_read_by_no_rule(path, new):
             continue
         before, after = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
