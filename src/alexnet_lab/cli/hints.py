@@ -151,6 +151,7 @@ RENAMED = {
 }
 
 CONTINUES = "the same command continues its run; that of another folder is hydra.run.dir=FOLDER"
+BEGINS_WITH = "say init_from=RUN_OR_FILE for trained weights to begin with, and optim=finetune for few images"
 SEVERAL = "say trainer=ddp trainer.devices=N, or trainer=gpu for one GPU"
 EVALUATES = "python src/evaluate.py run=FOLDER gives the errors of a trained network"
 BETWEEN_EPOCHS = "a run is validated between epochs; trainer.check_val_every_n_epoch=N says after how many"
@@ -167,7 +168,11 @@ INSTEAD = {
     "resume_from_checkpoint": CONTINUES,
     "auto_resume": CONTINUES,
     "load_from": CONTINUES,
-    "pretrained": "runs begin from their seed's own weights; python src/import_weights.py reads those of others",
+    "pretrained": BEGINS_WITH,
+    "finetune": BEGINS_WITH,
+    "fine_tune": BEGINS_WITH,
+    "pretrained_weights": BEGINS_WITH,
+    "freeze_backbone": "say freeze=features, or freeze=up-to-NAME as in freeze=up-to-conv3",
     "test": EVALUATES,
     "eval": EVALUATES,
     "evaluate": EVALUATES,
