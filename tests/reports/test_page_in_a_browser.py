@@ -88,7 +88,7 @@ def test_claims_sort_link_and_switch(browser: Any, address: str) -> None:
         heading = page.locator(f'[id="claim-{claim}"]')
         assert heading.count() == 1
         assert page.locator(f'table.glance a[href="#claim-{claim}"]').count() == 1
-        assert page.locator(f'[data-part="claim-{claim}-measured"] .picture svg').count() >= 1
+        assert page.locator(f'[data-part="claim-{claim}-measured"] .plot svg').count() >= 1
     assert page.locator('[data-part="claim-kernels-figures"] img').get_attribute("alt")
     page.locator('table.glance a[href="#claim-relu"]').click()
     assert page.evaluate("location.hash") == "#claim-relu"

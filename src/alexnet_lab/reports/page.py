@@ -68,7 +68,7 @@ def write_page(sweep: Path, reports: Path | None = None) -> Path:
 def render(content: Content, out: Path | None) -> Rendered:
     """out: the folder of the file, from which it links to run folders; None where it is served, and links to none.
 
-    A page that is a file has a still picture of each chart, for print and where no script runs.
+    A page that is a file has a still plot of each chart, for print and where no script runs.
     """
     live = out is None
     macros = _environment(out).get_template("parts.html").module
@@ -149,10 +149,10 @@ def _environment(out: Path | None) -> Environment:
         lstrip_blocks=True,
     )
 
-    def picture(line: Line) -> str:
+    def plot(line: Line) -> str:
         # The same spec has the same ids, which then mean the same.
-        name = hashlib.sha256(json.dumps(line.picture).encode()).hexdigest()[:8]
-        return "" if line.picture is None else page_charts.svg(line.picture, f"picture-{name}")
+        name = hashlib.sha256(json.dumps(line.plot).encode()).hexdigest()[:8]
+        return "" if line.plot is None else page_charts.svg(line.plot, f"plot-{name}")
 
     def folder(run: RunView) -> Markup:
         if out is None:
@@ -168,7 +168,7 @@ def _environment(out: Path | None) -> Environment:
         return Markup('<img alt="{}" src="data:image/png;base64,{}">').format(figure.alternative, data)
 
     filters: dict[str, Callable[..., Any]] = {
-        "svg": picture,
+        "svg": plot,
         "folder": folder,
         "image": image,
         "slug": lambda text: readable(str(text)).lower(),

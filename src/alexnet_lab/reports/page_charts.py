@@ -1,4 +1,4 @@
-"""The page's charts as Vega-Lite: a picture of each interval, and learning curves with bands over the seeds.
+"""The page's charts as Vega-Lite: a plot of each interval, and learning curves with bands over the seeds.
 
 Vega-Lite because one description is a static SVG, for print and without JavaScript, and an interactive chart; it needs
 no network, brings 0.9 MB (Plotly 4.8, Bokeh 1.3 and a browser for its SVG) and is well kept. vl-convert holds both.
@@ -19,7 +19,7 @@ SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # a name; nothing is
 COLOURS = 6  # then dashes tell apart, which the same colours have again
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])
 MOST_EPOCHS = 300  # of a curve; of more, evenly spread ones are drawn
-WIDTH, HEIGHT = 240, 30  # of an interval's picture, in pixels
+WIDTH, HEIGHT = 240, 30  # of an interval's plot, in pixels
 PANELS = {"validation": "Validation top-1 error, %", "training": "Training top-1 error, %"}
 SAID = {"mean": "mean", "lowest": "low", "highest": "high"}  # of each epoch, by its word
 FONT = "system-ui, 'Liberation Sans', Arial, sans-serif"

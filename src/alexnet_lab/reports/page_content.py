@@ -61,7 +61,7 @@ FIGURES = {
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a table with the picture of its interval: texts, and what the picture is drawn of."""
+    """A row of a table with the plot of its interval: texts, and what the plot is drawn of."""
 
     label: str
     paper: str = ""
@@ -71,10 +71,10 @@ class Line:
     p: str = ""
     verdict: str = ""
     decides: bool = True
-    picture: Mapping[str, Any] | None = None
+    plot: Mapping[str, Any] | None = None
 
     @property
-    def picture_in_words(self) -> str:
+    def plot_in_words(self) -> str:
         return f"here {self.here or 'nothing yet'}, the paper {self.paper or 'states no figure'}"
 
 
@@ -137,7 +137,7 @@ class Section:
         """What stands for it at a glance: its first row that decides, or the first of its table."""
         deciding = [line for line in self.lines if line.decides]
         known = [line for line in deciding if line.here]
-        tabled = [line for lines in self.tables.values() for line in lines if line.picture]
+        tabled = [line for lines in self.tables.values() for line in lines if line.plot]
         return next(iter([*known, *tabled, *deciding]), None)
 
 
@@ -361,12 +361,12 @@ def _lines(rows: Sequence[Mapping[str, Any]]) -> list[Line]:
     made = []
     for row in rows:
         ratio, zero = row["how"] == "ratio", _no_effect(row)
-        picture = None
+        plot = None
         if row["mean"] is not None or row["paper"] is not None:
             numbers = {key: row[key] for key in ("mean", "low", "high", "paper")}
             if ratio:  # which a damaged record alone has at 0 or below
                 numbers = {key: value if value is not None and value > 0 else None for key, value in numbers.items()}
-            picture = page_charts.interval(
+            plot = page_charts.interval(
                 **numbers,
                 claimed=_claimed(row),
                 zero=zero,
@@ -383,7 +383,7 @@ def _lines(rows: Sequence[Mapping[str, Any]]) -> list[Line]:
                 p=ablation_table.p_in_words(row["p_corrected"]),
                 verdict=row["judgement"] or "",
                 decides=row["decides"],
-                picture=picture,
+                plot=plot,
             )
         )
     return made
@@ -455,10 +455,10 @@ def _error_lines(rows: Sequence[Mapping[str, Any]], metric: str) -> list[Line]:
         difference, half_width, margin = (of(row, key) for key in ("difference", "difference_half_width", "margin"))
         paper = of(row, "paper_difference")
         is_base = of(row, "verdict_in_words") is None
-        picture = None
+        plot = None
         if not is_base and (difference is not None or paper is not None):
             known = difference is not None and half_width is not None
-            picture = page_charts.interval(
+            plot = page_charts.interval(
                 mean=difference,
                 low=difference - half_width if known else None,
                 high=difference + half_width if known else None,
@@ -478,7 +478,7 @@ def _error_lines(rows: Sequence[Mapping[str, Any]], metric: str) -> list[Line]:
                 n=str(row["n"]),
                 p=ablation_table.p_in_words(of(row, "p_corrected")),
                 verdict=of(row, "verdict_in_words") or "",
-                picture=picture,
+                plot=plot,
             )
         )
     return made

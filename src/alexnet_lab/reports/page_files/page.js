@@ -1,5 +1,5 @@
 "use strict";
-// The page works without this script: tables, pictures and still charts are there. It adds sorting, the choice between
+// The page works without this script: tables, plots and still charts are there. It adds sorting, the choice between
 // light and dark, charts that answer, and, where the page is served by `watch`, what has changed since.
 
 const root = document.documentElement;
