@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from alexnet_lab.config.options import OptimizationConfig
 from alexnet_lab.core.errors import Preempted, UserError
+from alexnet_lab.networks.layers import freeze, last_layer
 from alexnet_lab.runs import checkpoint_file
 from alexnet_lab.training.recipe import make_optimizer
 from alexnet_lab.training.run import train
 from alexnet_lab.weights import safetensors_file
-from alexnet_lab.weights.initial_weights import freeze, last_layer
 from alexnet_lab.weights.run_folder import load_run
 from config.test_config import composed
 from conftest import Program

@@ -23,12 +23,12 @@ from alexnet_lab.data.extra_augmentations import Mixup
 from alexnet_lab.data.module import ImageData, share_of_batch
 from alexnet_lab.data.reader import Batch
 from alexnet_lab.networks.answers import is_among_first
+from alexnet_lab.networks.layers import freeze, frozen_normalizations
 from alexnet_lab.training.own_loss import Loss, make_loss
 from alexnet_lab.training.ranks import Ranks
 from alexnet_lab.training.recipe import apply_group_lr_overrides, for_lightning, make_optimizer, make_schedules
 from alexnet_lab.training.saved_run import read_saved_run
 from alexnet_lab.training.strategies import Towers
-from alexnet_lab.weights.initial_weights import freeze, frozen_normalizations
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from alexnet_lab.config.options import OptimizationConfig, OwnOptimizerConfig, R
 from alexnet_lab.config.own import TARGET, is_own
 from alexnet_lab.config.parts import found, make, takes
 from alexnet_lab.core.errors import UserError
-from alexnet_lab.weights.initial_weights import last_layer
+from alexnet_lab.networks.layers import last_layer
 
 OF_LIGHTNING = ("interval", "monitor")  # of a schedule of one's own: when it steps, and what a plateau looks at
 

@@ -25,6 +25,7 @@ from alexnet_lab.core.memory import keep_freed_memory
 from alexnet_lab.core.paths import as_called
 from alexnet_lab.data.images_at_hand import at_hand, facts
 from alexnet_lab.data.module import ImageData
+from alexnet_lab.networks.layers import freeze
 from alexnet_lab.runs.config_snapshot import (
     CONFIG_FILE,
     VERSION,
@@ -52,7 +53,6 @@ from alexnet_lab.training.ranks import Ranks
 from alexnet_lab.training.recipe import for_steps_of
 from alexnet_lab.training.run_record import RunRecord
 from alexnet_lab.training.trainer import make_trainer, quieten
-from alexnet_lab.weights.initial_weights import InitialWeights, freeze, read_initial_weights, start_from
 from alexnet_lab.weights.make_network import make_network
 
 log = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ def _train(
         refuse_other_images(folder, images_before, images)
     network = make_network(run.model, data.num_classes)
     if run.init_from is not None and not continues:  # else the checkpoint holds what has become of these weights
-        began_with = _begin_with(read_initial_weights(run.init_from), network, data)
+        began_with = _begin_with(run.init_from, network, data)
     if run.freeze is not None:
         freeze(network, run.freeze)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -207,8 +207,11 @@ def _train(
         _say_what_is_next(folder, run)
 
 
-def _begin_with(initial: InitialWeights, network: nn.Module, data: ImageData) -> dict[str, Any]:
-    """Put initial weights into the network. Returns whose they are, for the checkpoints and the result."""
+def _begin_with(source: str, network: nn.Module, data: ImageData) -> dict[str, Any]:
+    """Put trained weights into the network. Returns whose they are, for the checkpoints and the result."""
+    from alexnet_lab.weights.initial_weights import read_initial_weights, start_from  # here: it loads readers of files
+
+    initial = read_initial_weights(source)
     fresh = start_from(network, initial, data.store.class_names)
     log.info("begins with %s; new: %s", initial.source, ", ".join(fresh) or "nothing", extra=ON_SCREEN)
     return {"from": str(initial.source), "sha256": initial.digest(), "new": fresh}
