@@ -23,6 +23,7 @@ from alexnet_lab.claims.verdict import verdict_on
 from alexnet_lab.reports.ablation_table import make_table, write_table
 from alexnet_lab.reports.claims_table import write_claims
 from alexnet_lab.reports.collect import collect
+from alexnet_lab.reports.page import write_page
 from alexnet_lab.runs.measured import write_numbers
 from alexnet_lab.runs.paths import job_name
 from claims.made_runs import IMAGES, make_run
@@ -53,6 +54,14 @@ def make_claims(folder: Path, names: Sequence[str] = CLAIMS, seeds: int = SEEDS)
         write_claims(reports, sweep, verdicts, {name: [f"{seeds} made runs."] for name in names})
         (reports / "kernels").mkdir(exist_ok=True)
         (reports / "kernels" / "kernels.png").write_bytes(_one_pixel())
+
+
+def made_page(folder: Path) -> Path:
+    """A folder in which the page over these claims was written; the same folder."""
+    make_claims(folder)
+    with working_in(folder):
+        write_page(Path("runs/mini"))
+    return folder
 
 
 def _make_run(sweep: Path, variant: str, seed: int, worse: float, random: np.random.Generator) -> None:

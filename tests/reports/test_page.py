@@ -20,16 +20,12 @@ from alexnet_lab.reports.run_view import RunReader
 from alexnet_lab.runs.lock import take
 from alexnet_lab.runs.progress import show_progress
 from claims.made_runs import make_run
-from reports.made_page import CLAIMS, make_claims, watching, working_in
+from reports.made_page import CLAIMS, made_page, make_claims, watching, working_in
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("page")
-    make_claims(made)
-    with working_in(made):
-        write_page(Path("runs/mini"))
-    return made
+    return made_page(tmp_path_factory.mktemp("page"))
 
 
 def section_of(page: str, claim: str) -> str:

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from alexnet_lab.core.files import write_json
-from alexnet_lab.reports.page import PAGE, write_page
+from alexnet_lab.reports.page import PAGE
 from alexnet_lab.runs.paths import job_name
 from claims.made_runs import make_run
 from conftest import HANG, SMALL, SOURCE, one_thread
-from reports.made_page import CLAIMS, Visit, chromium, make_claims, watching, working_in
+from reports.made_page import CLAIMS, Visit, chromium, made_page, make_claims, watching
 
 pytestmark = pytest.mark.slow
 
@@ -36,11 +36,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("page")
-    make_claims(made)
-    with working_in(made):
-        write_page(Path("runs/mini"))
-    return made
+    return made_page(tmp_path_factory.mktemp("page"))
 
 
 @pytest.fixture(scope="module")

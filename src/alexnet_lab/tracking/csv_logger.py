@@ -4,35 +4,29 @@ from __future__ import annotations
 
 import csv
 import io
-from argparse import Namespace
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from alexnet_lab.core.growing_file import GrowingText
-from alexnet_lab.tracking.wandb_logger import Experiment
+from alexnet_lab.tracking.rows_logger import RowsLogger
 
 FOLDER, FILE = "csv_logger", "metrics.csv"
 
 
-class CsvLogger(Logger):
+class CsvLogger(RowsLogger):
     """csv_logger/metrics.csv of a run folder: a row for each call, a column for each name that was ever logged, `step`
     from 0 as Lightning counts it. Every row is in the file at once.
     """
 
     def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self.path = folder / FOLDER / FILE
-        self._file: GrowingText | None = None
+        super().__init__(folder / FOLDER / FILE)
         self._names: list[str] = []
-        self.step: Callable[[], int | None] = lambda: None  # that the run is at
         self._again: list[Mapping[str, str]] = []  # rows of the last step that is done, which may be logged once more
 
     @property
@@ -51,20 +45,6 @@ class CsvLogger(Logger):
     def log_dir(self) -> str:
         return str(self.path.parent)
 
-    @property
-    @rank_zero_experiment
-    def experiment(self) -> Experiment:
-        """As that of W&B: its numbers are rows too."""
-        return Experiment(lambda values, **drawn: self._keep(values), lambda kind, values: None)
-
-    def _keep(self, values: dict[str, Any]) -> None:
-        numbers = {key: value for key, value in values.items() if isinstance(value, (int, float))}
-        if numbers:
-            self.log_metrics(numbers, self.step())
-
-    def log_hyperparams(self, params: dict[str, Any] | Namespace, *arguments: Any, **options: Any) -> None:
-        """They are in config.yaml."""
-
     @rank_zero_only
     def go_on(self, steps: int) -> None:
         """Keep the rows of the first `steps` steps; those after them come again, as may some of the last one kept."""
@@ -81,12 +61,6 @@ class CsvLogger(Logger):
             self._write(self._rows() if self._file is not None else [], {*self._names, *row})
         assert self._file is not None
         self._file.add(_line(row.get(name, "") for name in self._names))
-
-    @rank_zero_only
-    def finalize(self, status: str) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
 
     def _rows(self) -> list[dict[str, str]]:
         try:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import difflib
 import json
-from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.callbacks import Callback, Checkpoint
-from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from alexnet_lab.config.own import TARGET
@@ -21,7 +18,7 @@ from alexnet_lab.config.parts import make
 from alexnet_lab.core.errors import UserError
 from alexnet_lab.core.growing_file import GrowingText
 from alexnet_lab.runs.metrics import LOGGED
-from alexnet_lab.tracking.wandb_logger import Experiment
+from alexnet_lab.tracking.rows_logger import RowsLogger
 
 ROWS_FILE = "callback_metrics.csv"
 HEAD = "step,key,value\n"
@@ -86,17 +83,15 @@ def _odd(value: Any) -> str | None:
     return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
-class CallbackRows(Logger):
+class CallbackRows(RowsLogger):
     """What callbacks log, in callback_metrics.csv of the run folder: a row a value. Rank zero writes.
 
     kept: how many rows belong to what is done, where a run is continued; those after them come again.
     """
 
     def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self.path, self.kept = folder / ROWS_FILE, 0
-        self.step: Callable[[], int | None] = lambda: None  # that the run is at
-        self._file: GrowingText | None = None
+        super().__init__(folder / ROWS_FILE)
+        self.kept = 0
 
     @property
     def name(self) -> str:
@@ -109,18 +104,6 @@ class CallbackRows(Logger):
     @property
     def save_dir(self) -> str:
         return str(self.path.parent)
-
-    @property
-    @rank_zero_experiment
-    def experiment(self) -> Experiment:
-        """What a callback finds that speaks with W&B's run, where there is no tracker: its numbers are kept here."""
-        return Experiment(lambda values, **drawn: self._keep(values), lambda kind, values: None)
-
-    def _keep(self, values: dict[str, Any]) -> None:
-        self.log_metrics({key: one for key, one in values.items() if isinstance(one, (int, float))}, self.step())
-
-    def log_hyperparams(self, params: dict[str, Any] | Namespace, *arguments: Any, **options: Any) -> None:
-        """They are in config.yaml."""
 
     @rank_zero_only
     def open(self) -> None:
@@ -143,12 +126,6 @@ class CallbackRows(Logger):
     def sync(self) -> None:
         if self._file is not None:
             self._file.sync()
-
-    @rank_zero_only
-    def finalize(self, status: str) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
 
 
 class ContinuedRows(Callback):
